@@ -1,0 +1,202 @@
+"""`sdn`: doctor, data, train, evaluate, sample, reproduce, book.
+
+Heavy imports wait until a command needs them, so that `sdn --help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sdn_lib.errors import SDNError, near
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 for unmet needs, 2 for bad input.
+
+    Errors that the book raises on purpose print one line; any other keeps its traceback.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except SDNError as error:
+        detail = getattr(error, "detail", "")
+        if detail:
+            print(detail, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        said = f": {stop}" if str(stop) else ""
+        print(f"interrupted{said}; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    top = _Parser(prog="sdn", description="Symmetrical Distillation Networks, as a book that runs.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Any, about: str, profile: bool = True) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=about, description=about)
+        command.set_defaults(run=run)
+        if profile:
+            command.add_argument(
+                "--profile",
+                default="cpu",
+                metavar="NAME",
+                help="smoke, cpu, gpu, or a profile's JSON file (default: %(default)s)",
+            )
+        return command
+
+    add("doctor", _doctor, "say what is installed, on what hardware, and what is missing", False)
+
+    add("data", _data, "paint the profile's data set, unless it is there")
+
+    command = add("train", _train, "train a run of the profile, and what it needs")
+    command.add_argument("name", metavar="RUN", help="evaluator, teacher, text, stage_one, ...")
+    command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings go")
+
+    command = add("evaluate", _evaluate, "judge the profile's students on unseen species")
+    command.add_argument("--run", metavar="RUN", action="append", help="only this run; repeatable")
+    command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
+    command.add_argument("--json", action="store_true", help="print JSON in place of a table")
+
+    command = add("sample", _sample, "paint captions with a trained student")
+    command.add_argument("captions", nargs="+", metavar="CAPTION", help="what to paint")
+    command.add_argument("--run", default="stage_two", metavar="RUN", help="which student")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="a PNG file")
+    command.add_argument("--scale", type=int, default=4, help="magnification (default: 4)")
+    command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
+
+    command = add("reproduce", _reproduce, "run the chapters in order and record what came out")
+    command.add_argument("--chapters", nargs="+", metavar="CHAPTER", help="5, 05 or 05_stage_one")
+    command.add_argument("--seed", type=int, default=0, help="seed of the chapters' own draws")
+    command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings go")
+    command.add_argument("--fresh", action="store_true", help="run even what is up to date")
+    command.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="another parameter of every chosen chapter; repeatable",
+    )
+
+    add("book", _book, "render the executed chapters as HTML")
+    return top
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers an unknown command with the near matches."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            raise argparse.ArgumentError(
+                None, f"unknown command {value!r}: " + near(value, action.choices)
+            )
+        super()._check_value(action, value)
+
+
+def _profile(options: argparse.Namespace) -> Any:
+    from sdn_lib import profiles
+
+    return profiles.load(options.profile, output_dir=getattr(options, "output_dir", None))
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from sdn_lib import doctor
+
+    return doctor.examine()
+
+
+def _data(options: argparse.Namespace) -> None:
+    profile = _profile(options)
+    from sdn_lib import runs
+
+    data = runs.dataset(profile)
+    counts = ", ".join(f"{len(data.indices(s))} {s}" for s in ("train", "test"))
+    print(f"{profile.data_folder}: {len(data.images)} images ({counts})")
+
+
+def _train(options: argparse.Namespace) -> None:
+    profile = _profile(options)
+    from sdn_lib import runs
+
+    run = runs.train(options.name, profile)
+    print(
+        f"{run.name}: loss {run.log[-1]['total']:.4f} after {run.log[-1]['step']} steps, "
+        f"saved in {run.folder}"
+    )
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    profile = _profile(options)
+    from sdn_lib import evaluation
+
+    report = evaluation.evaluate_runs(profile, options.run)
+    print(json.dumps(report, indent=1) if options.json else evaluation.to_table(report))
+
+
+def _sample(options: argparse.Namespace) -> None:
+    if options.scale < 1:
+        raise SDNError(f"--scale {options.scale} is below 1: magnify by 1 or more")
+    if options.out.suffix.lower() != ".png":
+        raise SDNError(f"--out {options.out} is no PNG name: end it in .png")
+    profile = _profile(options)
+    import numpy as np
+    from PIL import Image
+
+    from sdn_lib import runs
+
+    student = runs.get(options.run, profile).model
+    encoder = runs.get("text", profile).model
+    pictures = runs.paint(student, encoder, options.captions)
+    strip = np.concatenate([p.permute(1, 2, 0).cpu().numpy() for p in pictures], axis=1)
+    strip = (strip * 255).round().astype(np.uint8)
+    image = Image.fromarray(strip).resize(
+        (strip.shape[1] * options.scale, strip.shape[0] * options.scale), Image.Resampling.NEAREST
+    )
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    partial = options.out.with_name(f".{options.out.name}.partial")
+    image.save(partial, format="PNG")
+    partial.replace(options.out)
+    print(f"{options.out}: {len(options.captions)} pictures by {options.run}")
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    from sdn_lib.reproduce import reproduce
+
+    reproduce(
+        options.profile,
+        options.chapters,
+        seed=options.seed,
+        output_dir=options.output_dir,
+        parameters={name: _value(text) for name, text in options.parameter},
+        fresh=options.fresh,
+        report=lambda line: print(line, flush=True),
+    )
+
+
+def _value(text: str) -> Any:
+    """Return a Python number, boolean or None as such, and anything else as text."""
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+    return value if isinstance(value, bool | int | float | None) else text
+
+
+def _book(options: argparse.Namespace) -> None:
+    from sdn_lib.render import book
+
+    book(options.profile, report=lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

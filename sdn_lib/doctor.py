@@ -1,0 +1,102 @@
+"""`sdn doctor`: what is installed, what hardware there is, what is missing and how to mend it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from sdn_lib.machine import gigabytes, hardware
+from sdn_lib.profiles import ROOT
+
+PYTHON = Version("3.11")
+MEMORY, DISK = 6e9, 2e9
+RUNS = ("evaluator", "teacher", "text", "baseline", "stage_one", "stage_two")
+# In a process of its own: a broken pair can fail in any way, a crash of the interpreter included.
+TORCH = """
+import json, torch, torchvision
+torchvision.ops.nms(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([1.0]), 0.5)
+devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+if torch.backends.mps.is_available():
+    devices.append("Apple GPU (MPS)")
+print(json.dumps([torch.__version__, torchvision.__version__, devices]))
+"""
+
+
+def examine(root: Path = ROOT, say: Callable[[str], None] = print) -> int:
+    """Print one line a finding, and return 1 when something essential is missing, else 0."""
+    missing = 0
+
+    def tell(state: str, what: str) -> None:
+        nonlocal missing
+        missing += state == "missing"
+        say(f"{state:<8} {what}")
+
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = Version(version) >= PYTHON
+    tell("ok" if good else "missing", f"Python {version}" + ("" if good else f", need {PYTHON}"))
+    for requirement, found in requirements(root):
+        if found is None:
+            tell("missing", f"{requirement}: `pip install -r requirements.lock`")
+        elif not requirement.specifier.contains(found, prereleases=True):
+            wanted = f"{requirement.name} {found}, need {requirement.specifier}"
+            tell("missing", f"{wanted}: `pip install -r requirements.lock`")
+    tell(*torch_pair())
+    machine = hardware()
+    memory, disk = machine["memory_bytes"], shutil.disk_usage(root).free
+    tell("ok", f"{machine['processor']}, {machine['cores']} cores")
+    enough = "ok" if memory >= MEMORY else "short"
+    tell(enough, f"{gigabytes(memory)} of memory (the cpu profile wants {gigabytes(MEMORY)})")
+    enough = "ok" if disk >= DISK else "short"
+    tell(enough, f"{gigabytes(disk)} of disk free (a run wants {gigabytes(DISK)})")
+    for name in RUNS:
+        weights = root / "results" / "cpu" / name / "weights.safetensors"
+        if weights.exists():
+            tell("ok", f"trained {name}, {gigabytes(weights.stat().st_size)}")
+        else:
+            tell("absent", f"trained {name}: chapters train it, or `sdn train {name}`")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    tell("ok" if browser else "absent", "Chromium, which the tests of the rendered book open")
+    return 1 if missing else 0
+
+
+def requirements(root: Path = ROOT) -> list[tuple[Requirement, str | None]]:
+    """Return the project's requirements with the version that is installed, None for none."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found = []
+    for text in project["dependencies"]:
+        requirement = Requirement(text)
+        try:
+            installed = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            installed = None
+        found.append((requirement, installed))
+    return found
+
+
+def torch_pair() -> tuple[str, str]:
+    """Return (state, finding) on torch and torchvision, which must be built for each other."""
+    done = subprocess.run(
+        [sys.executable, "-c", TORCH], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        cause = (done.stderr.strip().splitlines() or ["it crashed"])[-1]
+        return "missing", f"torch and torchvision do not work together ({cause}): {remedy()}"
+    torch, torchvision, devices = json.loads(done.stdout.splitlines()[-1])
+    where = ", ".join(devices) or "no GPU: everything runs on the CPU"
+    return "ok", f"torch {torch} with torchvision {torchvision}; {where}"
+
+
+def remedy() -> str:
+    """Return the one command that installs a matching pair, in the versions of the lock."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pair = [line.split(" ")[0] for line in lock if line.startswith(("torch==", "torchvision=="))]
+    return f"install both together, `pip install --force-reinstall {' '.join(pair)}`"

@@ -1,0 +1,19 @@
+"""The one family of errors that the book raises on purpose."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SDNError(ValueError):
+    """Bad input, said in one sentence: what was wrong, where, and what to do."""
+
+
+def near(word: str, choices: Iterable[str]) -> str:
+    """Return a hint that lists the choices nearest to `word`, or all of them when none is near."""
+    choices = list(choices)
+    close = difflib.get_close_matches(word, choices, n=3, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(repr(c) for c in close) + "?"
+    return "choose from " + ", ".join(repr(c) for c in choices)

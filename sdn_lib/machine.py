@@ -1,0 +1,113 @@
+"""What a run ran on: hardware, versions, commit, memory; and durations and sizes for people."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "torchvision", "numpy", "accelerate", "papermill", "jupyter-book")
+
+
+@contextmanager
+def peak_memory(every: float = 0.2) -> Iterator[dict[str, int]]:
+    """Watch this process's children and yield {'peak': bytes}, their largest resident sum.
+
+    Pages that forked workers share are counted once a worker.
+    """
+    import psutil
+
+    seen, done = {"peak": 0}, threading.Event()
+    here = psutil.Process()
+
+    def watch() -> None:
+        while not done.wait(every):
+            total = 0
+            for child in here.children(recursive=True):
+                try:
+                    total += child.memory_info().rss
+                except psutil.Error:
+                    continue
+            seen["peak"] = max(seen["peak"], total)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+def hardware() -> dict[str, Any]:
+    """Return what the machine is: processor, cores, memory in bytes, accelerators by name."""
+    import psutil
+
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = re.search(r"model name\s*:\s*(.+)", info.read_text())
+        model = found.group(1) if found else model
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    accelerators: list[str] = []
+    if shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        done = subprocess.run(query, capture_output=True, text=True, check=False)
+        accelerators = done.stdout.split("\n")[:-1] if done.returncode == 0 else []
+    elif sys.platform == "darwin" and platform.machine() == "arm64":
+        accelerators = ["Apple GPU (MPS)"]
+    return {
+        "processor": model.strip(),
+        "cores": cores,
+        "memory_bytes": psutil.virtual_memory().total,
+        "accelerators": accelerators,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a chapter's outputs."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        found[package] = importlib.metadata.version(package)
+    return found
+
+
+def git_state(root: Path) -> dict[str, Any]:
+    """Return {'commit', 'dirty'} of a checkout; both None outside of one."""
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(root), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    top = git("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != root:
+        return {"commit": None, "dirty": None}
+    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+
+
+def seconds(value: float) -> str:
+    """Return a duration for people: '4.2 s', '58 s', '3 min 20 s'."""
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 60:
+        return f"{value:.0f} s"
+    return f"{int(value // 60)} min {int(value % 60)} s"
+
+
+def gigabytes(value: float) -> str:
+    """Return a size for people, in GB of 10^9 bytes, or MB below one."""
+    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"

@@ -1,0 +1,210 @@
+"""Profiles: every setting of a run in one frozen, saved place.
+
+`smoke` proves that everything runs; `cpu` is the book on two cores; `gpu` is the same path at a
+larger size.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sdn_lib.errors import SDNError, near
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The project's folder, whatever the working directory of a notebook is."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """PaintedBirds: image side in pixels, species, and images a species."""
+
+    size: int = 64
+    species: int = 200
+    test_species: int = 50
+    images_per_species: int = 50
+    captions: int = 10
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Teacher, student and text encoder: VGG depth, width multiplier, widths of the text path."""
+
+    depth: int = 19
+    width: float = 0.25
+    fc_width: int = 512
+    text_dim: int = 1024
+    text_variant: str = "cvpr"
+    pooling: str = "avg"
+    preprocessing: str = "imagenet"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training: `steps` of `batch` samples, Adam with a one-cycle or constant learning rate.
+
+    `clip` bounds the gradient's norm (0: no bound); `precision` is 'fp32' or 'bf16' autocast.
+    """
+
+    steps: int
+    batch: int = 64
+    learning_rate: float = 1e-3
+    schedule: str = "one_cycle"
+    clip: float = 10.0
+    precision: str = "bf16"
+    seed: int = 0
+    log_every: int = 10
+    checkpoint_every: int = 250
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How many test images and captions are judged, and the seeds that pick the captions."""
+
+    images: int = 2500
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A named set of all settings; `seed` is for sampling and live runs in the chapters.
+
+    Trained runs have seeds of their own, so that another `seed` still finds them. `live_steps` is
+    the length of the short trainings that a chapter runs before your eyes.
+    """
+
+    name: str
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    evaluator: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1000, seed=100))
+    teacher: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1500, seed=1))
+    text: TrainConfig = field(default_factory=lambda: TrainConfig(steps=3000, batch=40, seed=2))
+    stage_one: TrainConfig = field(default_factory=lambda: TrainConfig(steps=2000, seed=3))
+    stage_two: TrainConfig = field(default_factory=lambda: TrainConfig(steps=2000, seed=4))
+    baseline: TrainConfig = field(default_factory=lambda: TrainConfig(steps=8000, seed=3))
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    live_steps: int = 200
+    seed: int = 0
+    output_dir: str | None = None
+
+    @property
+    def runs(self) -> Path:
+        """Where this profile's own trainings go."""
+        return Path(self.output_dir) if self.output_dir else ROOT / "_build" / self.name / "runs"
+
+    @property
+    def shipped(self) -> Path:
+        """Where the trainings that ship with the project lie."""
+        return ROOT / "results" / self.name
+
+    @property
+    def data_folder(self) -> Path:
+        """Where this profile's prepared data set is cached."""
+        d = self.data
+        counts = f"{d.species}x{d.images_per_species}"
+        return ROOT / "data" / f"painted_birds-{d.size}-{counts}-seed{d.seed}"
+
+    def to_json(self) -> str:
+        """Return the profile as JSON, which `from_json` reads back."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+
+def from_json(text: str) -> Profile:
+    """Return the profile that `to_json` wrote; SDNError for a key that does not exist."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SDNError(f"the profile is not JSON ({error})") from None
+    return from_dict(Profile, values)
+
+
+def from_dict(cls: type, values: Mapping[str, Any], where: str = "profile") -> Any:
+    """Build a config dataclass from nested dicts; SDNError lists near matches of unknown keys."""
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    kwargs = {}
+    for key, value in values.items():
+        if key not in fields:
+            raise SDNError(f"{where} has no setting {key!r}: {near(key, fields)}")
+        nested = _NESTED.get(fields[key].type) if cls is Profile else None
+        if nested and isinstance(value, Mapping):
+            value = from_dict(nested, value, f"{where}.{key}")
+        kwargs[key] = tuple(value) if isinstance(value, list) else value
+    try:
+        return cls(**kwargs)
+    except TypeError as error:
+        raise SDNError(f"{where} is incomplete: {error}") from None
+
+
+_NESTED = {
+    cls.__name__: cls for cls in (DataConfig, NetworkConfig, TrainConfig, EvaluationConfig)
+}
+
+
+def _short(steps: int, **changes) -> TrainConfig:
+    return TrainConfig(steps=steps, **{"batch": 16, "log_every": 1, **changes})
+
+
+PROFILES = {
+    "smoke": Profile(
+        name="smoke",
+        data=DataConfig(size=32, species=24, test_species=8, images_per_species=8),
+        network=NetworkConfig(width=1 / 16, fc_width=64, text_dim=64),
+        evaluator=_short(20, seed=100),
+        teacher=_short(20, seed=1),
+        text=_short(10, seed=2),
+        stage_one=_short(10, seed=3),
+        stage_two=_short(10, seed=4),
+        baseline=_short(20, seed=3),
+        evaluation=EvaluationConfig(images=64, seeds=(0, 1, 2)),
+        live_steps=4,
+    ),
+    "cpu": Profile(name="cpu"),
+    "gpu": Profile(
+        name="gpu",
+        data=DataConfig(size=128),
+        network=NetworkConfig(width=0.5, fc_width=1024),
+        evaluator=TrainConfig(steps=2000, seed=100),
+        teacher=TrainConfig(steps=4000, seed=1),
+        text=TrainConfig(steps=6000, batch=40, seed=2),
+        stage_one=TrainConfig(steps=6000, seed=3),
+        stage_two=TrainConfig(steps=6000, seed=4),
+        baseline=TrainConfig(steps=24000, seed=3),
+    ),
+}
+
+
+def load(name: str, **overrides) -> Profile:
+    """Return the profile `name`, or that of a JSON file, with overrides.
+
+    An override is a field ('seed=1') or a nested one with two underscores
+    ('stage_one__steps=50'); one that is None changes nothing. Raises SDNError for an unknown
+    profile or setting, listing the near matches.
+    """
+    if name in PROFILES:
+        profile = PROFILES[name]
+    elif name.endswith(".json"):
+        path = Path(name)
+        if not path.is_file():
+            raise SDNError(f"{path} is missing: name a profile file or one of {list(PROFILES)}")
+        profile = from_json(path.read_text(encoding="utf-8"))
+    else:
+        raise SDNError(f"unknown profile {name!r}: {near(name, PROFILES)}")
+    values = dataclasses.asdict(profile)
+    for key, value in overrides.items():
+        if value is None:
+            continue
+        target, *rest = key.split("__")
+        place = values
+        if rest:
+            if not isinstance(values.get(target), dict):
+                raise SDNError(f"profile has no part {target!r}: {near(target, values)}")
+            place, target = values[target], rest[0]
+        if target not in place:
+            raise SDNError(f"profile has no setting {key!r}: {near(target, place)}")
+        place[target] = value
+    return from_dict(Profile, values)

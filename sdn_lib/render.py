@@ -1,0 +1,221 @@
+"""Render the book from executed chapters: assemble the sources, write the status page, run Sphinx.
+
+Nothing executes here. A chapter without a good executed copy stops the rendering.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from sdn_lib.errors import SDNError
+from sdn_lib.machine import gigabytes, seconds
+from sdn_lib.reproduce import (
+    INJECTED,
+    Layout,
+    layout,
+    read_record,
+    shown,
+    stale,
+    write_atomically,
+)
+
+MATHJAX = "tex-svg-full.js"
+SMOKE = (
+    "Smoke run: networks trained for seconds, to prove that every cell runs. "
+    "Its numbers and pictures mean nothing."
+)
+
+
+def book(
+    profile: str = "cpu",
+    *,
+    root: str | Path | None = None,
+    report: Callable[[str], None] = print,
+) -> Path:
+    """Render the executed chapters of a profile as HTML and return the path of its index page.
+
+    Raises SDNError when a chapter has not been run or is stale, with the command that mends it,
+    and when Sphinx has any warning, with the warnings.
+    """
+    place = layout(profile, root)
+    problems = {name: stale(place, name) for name in place.chapters()}
+    problems = {name: why for name, why in problems.items() if why}
+    if problems:
+        said = "; ".join(f"{name}: {why}" for name, why in problems.items())
+        raise SDNError(
+            f"the book cannot be rendered ({said}): run `sdn reproduce --profile {profile}` first"
+        )
+    source = assemble(place)
+    made = run_sphinx(place, source)
+    copy_mathjax(made / "_static" / "mathjax")
+    index = publish(made, place.root / "_build" / "html") / "index.html"
+    report(f"book of profile {place.profile}: open {shown(index, place)}")
+    return index
+
+
+def assemble(place: Layout) -> Path:
+    """Lay prose pages, executed chapters, configuration and status page out; return the folder."""
+    import nbformat
+    import yaml
+
+    target = place.build / "source"
+    shutil.rmtree(target, ignore_errors=True)
+    skip = shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints", "_build")
+    shutil.copytree(place.book, target, ignore=skip)
+    for name in place.chapters():
+        notebook = nbformat.read(place.executed(name), as_version=4)
+        for cell in notebook.cells:
+            if INJECTED in cell.metadata.get("tags", []):
+                cell.metadata["tags"].append("hide-input")
+        nbformat.write(notebook, target / f"{name}.ipynb")
+    config = yaml.safe_load((place.root / "_config.yml").read_text(encoding="utf-8"))
+    if place.profile == "smoke":
+        config.setdefault("html", {})["announcement"] = SMOKE
+    write_atomically(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
+    records = [read_record(place, name) for name in place.chapters()]
+    write_atomically(target / "status.md", status(records))
+    return target
+
+
+def run_sphinx(place: Layout, source: Path) -> Path:
+    """Run Jupyter Book with every warning an error; return the folder of the HTML."""
+    output = place.build / "render"
+    shutil.rmtree(output, ignore_errors=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+    command += [str(source), "--path-output", str(output), "--config", str(source / "_config.yml")]
+    command += ["-n", "-W", "--keep-going"]
+    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONHASHSEED": "0", "NO_COLOR": "1"}
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd=place.root,
+        check=False,
+    )
+    log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).replace(f"{source}/", "")
+    write_atomically(place.build / "render.log", log)
+    made = output / "_build" / "html"
+    if done.returncode != 0 or not (made / "index.html").exists():
+        lines = log.splitlines()
+        told = [line for line in lines if re.search(r"WARNING|ERROR|CRITICAL|Error:", line)]
+        told = told or lines[-15:]
+        said = "\n  ".join(dict.fromkeys(told[:40]))
+        log_file = shown(place.build / "render.log", place)
+        raise SDNError(f"the book did not render (all of it in {log_file}):\n  {said}")
+    return made
+
+
+def copy_mathjax(folder: Path) -> None:
+    """Copy the one MathJax file that the pages load; it needs no fonts and no other file."""
+    spec = importlib.util.find_spec("sphinx-mathjax-offline")
+    if spec is None or not spec.origin:
+        raise SDNError(
+            "sphinx-mathjax-offline is not installed, and formulas need its MathJax: "
+            "pip install -r requirements.lock"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(Path(spec.origin).parent / "static" / "mathjax" / MATHJAX, folder / MATHJAX)
+
+
+def publish(made: Path, target: Path) -> Path:
+    """Move rendered HTML to where it is read, in one step for whoever has it open."""
+    old = target.with_name("html.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    made.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def status(records: Sequence[dict]) -> str:
+    """Return the status page, in Markdown, of the chapters' records."""
+    lines = ["# Status", ""]
+    if any(record["profile"] == "smoke" for record in records):
+        lines += [":::{warning}", SMOKE, ":::", ""]
+    lines += [
+        "Every output in this book comes from the runs below. Peak memory is that of the",
+        "chapter's kernel and its workers. *Loaded* weights ship with the project; *trained* ones",
+        "were made in the run.",
+        "",
+    ]
+    head = ("Chapter", "Time", "Peak memory", "Profile", "Seed", "Weights", "Commit", "Run (UTC)")
+    rows = [
+        (
+            f"[{r['title']}]({r['chapter']}.ipynb)",
+            seconds(r["seconds"]),
+            gigabytes(r["peak_memory_bytes"]),
+            r["profile"],
+            str(r["seed"]),
+            weights(r["numbers"]),
+            commit(r["git"]),
+            r["started"].replace("T", " ")[:16],
+        )
+        for r in records
+    ]
+    lines += table(head, rows)
+    total = sum(r["seconds"] for r in records)
+    peak = max(r["peak_memory_bytes"] for r in records)
+    lines += ["", f"All chapters: {seconds(total)}, {gigabytes(peak)} at most.", ""]
+    changed = {
+        r["chapter"]: {
+            k: v for k, v in r["parameters"].items() if k not in ("profile", "seed", "output_dir")
+        }
+        for r in records
+    }
+    for name, values in changed.items():
+        if values:
+            lines += [f"- {name} ran with other parameters than its profile's: `{values}`"]
+    lines += ["", "## Hardware", ""]
+    lines += grouped(records, lambda r: describe_hardware(r["hardware"]))
+    lines += ["", "## Versions", ""]
+    lines += grouped(records, lambda r: ", ".join(f"{k} {v}" for k, v in r["versions"].items()))
+    return "\n".join(lines) + "\n"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    ruled = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in ruled]
+
+
+def grouped(records: Sequence[dict], describe: Callable[[dict], str]) -> list[str]:
+    """Return one line for each distinct description, with its chapters where there are several."""
+    groups: dict[str, list[str]] = {}
+    for record in records:
+        groups.setdefault(describe(record), []).append(record["chapter"][:2])
+    if len(groups) == 1:
+        return [f"- {text}" for text in groups]
+    return [f"- {text} (chapters {', '.join(names)})" for text, names in groups.items()]
+
+
+def weights(numbers: dict) -> str:
+    """Return which runs a chapter loaded or trained, from the numbers glued as `run_NAME`."""
+    how = {key[4:]: value for key, value in numbers.items() if key.startswith("run_")}
+    kinds = sorted(set(map(str, how.values())))
+    said = (f"{kind}: {', '.join(k for k, v in how.items() if str(v) == kind)}" for kind in kinds)
+    return "; ".join(said) or "none"
+
+
+def commit(git: dict) -> str:
+    """Return a short commit, marked where the checkout had changes of its own."""
+    if not git["commit"]:
+        return "none"
+    return f"`{git['commit'][:10]}`" + (" with changes" if git["dirty"] else "")
+
+
+def describe_hardware(hardware: dict) -> str:
+    """Return one line on a machine."""
+    gpu = ", ".join(hardware["accelerators"]) or "no GPU"
+    memory = gigabytes(hardware["memory_bytes"])
+    cores = f"{hardware['cores']} cores"
+    return f"{hardware['processor']}, {cores}, {memory}, {gpu}, {hardware['system']}"

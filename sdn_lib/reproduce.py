@@ -1,0 +1,423 @@
+"""Run the chapters with papermill, check what came out, and keep a record of each run.
+
+A chapter's record says which source, library, weights, parameters, hardware and versions its
+executed copy came from. As long as all of them still hold, the chapter is not run again.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sdn_lib import profiles
+from sdn_lib.errors import SDNError, near
+from sdn_lib.machine import gigabytes, git_state, hardware, peak_memory, seconds, versions
+
+# What cannot change a chapter's outputs does not make them stale.
+NOT_HASHED = ("cli.py", "doctor.py", "machine.py", "render.py", "reproduce.py", "__main__.py")
+INJECTED = "injected-parameters"
+
+
+class ChapterError(SDNError):
+    """A chapter failed; `.detail` holds the cell and its traceback."""
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one profile's chapters, executed copies and records lie, under the project's root."""
+
+    root: Path
+    profile: str
+
+    @property
+    def book(self) -> Path:
+        """Chapters without outputs, and prose pages."""
+        return self.root / "book"
+
+    @property
+    def build(self) -> Path:
+        """Everything that this profile's run makes."""
+        return self.root / "_build" / self.profile
+
+    def chapters(self) -> dict[str, Path]:
+        """Return {chapter name: notebook}, in reading order; SDNError when there is none."""
+        found = {path.stem: path for path in sorted(self.book.glob("[0-9][0-9]_*.ipynb"))}
+        if not found:
+            raise SDNError(f"no chapter (NN_name.ipynb) in {self.book}: run from a full checkout")
+        return found
+
+    def executed(self, name: str) -> Path:
+        """Return where the executed copy of a chapter goes."""
+        return self.build / "executed" / f"{name}.ipynb"
+
+    def record(self, name: str) -> Path:
+        """Return where a chapter's record, with its glued numbers, goes."""
+        return self.build / "results" / f"{name}.json"
+
+
+def layout(profile: str, root: str | Path | None = None) -> Layout:
+    """Return the Layout of a profile (name or JSON file); SDNError lists near matches of a name."""
+    return Layout(Path(root or profiles.ROOT).resolve(), profiles.load(profile).name)
+
+
+def select(names: Sequence[str], chapters: Sequence[str] | None) -> list[str]:
+    """Return the chosen chapters in reading order.
+
+    A choice is a number ('5', '05'), a name ('05_stage_one') or its tail ('stage_one'); None
+    chooses all. SDNError lists the near matches of one that does not exist.
+    """
+    if not chapters:
+        return list(names)
+    chosen = set()
+    for choice in chapters:
+        number = f"{int(choice):02d}_" if str(choice).isdigit() else None
+        hits = [n for n in names if choice in (n, n[3:]) or (number and n.startswith(number))]
+        if not hits:
+            raise SDNError(f"unknown chapter {choice!r}: {near(str(choice), names)}")
+        chosen.update(hits)
+    return [name for name in names if name in chosen]
+
+
+def reproduce(
+    profile: str = "cpu",
+    chapters: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    output_dir: str | Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+    root: str | Path | None = None,
+    report: Callable[[str], None] = print,
+) -> list[dict]:
+    """Run chapters in reading order at a profile and return their records.
+
+    `output_dir` and `parameters` are handed to every chosen chapter; a parameter that a chapter
+    does not have raises SDNError before anything runs. A chapter whose record still holds is not
+    run again unless `fresh`; where only its text changed, the outputs are kept. The first chapter
+    that fails raises ChapterError and stops the run; its notebook is kept as NAME.failed.ipynb.
+    """
+    place = layout(profile, root)
+    paths = place.chapters()
+    names = select(list(paths), chapters)
+    values = {"profile": profile, "seed": seed, **(parameters or {})}
+    if output_dir is not None:
+        values["output_dir"] = str(output_dir)
+    for name in names:
+        check_parameters(paths[name], values)
+    records = []
+    width = max(map(len, names))
+    for name in names:
+        reason = "fresh run asked for" if fresh else stale(place, name, values)
+        if reason == TEXT_CHANGED:
+            record, said = refresh(place, name), "text renewed, outputs kept"
+        elif reason:
+            record = run(place, name, values)
+            said = f"{seconds(record['seconds'])}, {gigabytes(record['peak_memory_bytes'])} peak"
+        else:
+            record = read_record(place, name)
+            said = "up to date"
+        records.append(record)
+        report(f"{name:<{width}}  {said}")
+    return records
+
+
+def check_parameters(path: Path, values: Mapping[str, Any]) -> None:
+    """Raise SDNError unless the chapter has one `parameters` cell that knows every given name."""
+    import nbformat
+    from papermill.inspection import inspect_notebook
+
+    notebook = nbformat.read(path, as_version=4)
+    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise SDNError(
+            f"{path.name} has {len(cells)} cells tagged 'parameters': tag the one that sets them"
+        )
+    try:
+        known = inspect_notebook(str(path))
+    except ValueError as error:
+        raise SDNError(f"{path.name} names no kernel ({error}): save it with 'python3'") from None
+    for key in values:
+        if key not in known:
+            raise SDNError(f"{path.name} has no parameter {key!r}: {near(key, known)}")
+
+
+def run(place: Layout, name: str, values: Mapping[str, Any]) -> dict:
+    """Execute one chapter, gate its outputs and return its new record.
+
+    The executed copy appears under its name only once it has passed. ChapterError says which cell
+    failed and keeps the notebook as NAME.failed.ipynb.
+    """
+    import nbformat
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    source_path, target = place.chapters()[name], place.executed(name)
+    partial, failed = (target.with_name(f"{name}.{kind}.ipynb") for kind in ("running", "failed"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for old in (place.record(name), failed, partial):
+        old.unlink(missing_ok=True)
+    origin = fingerprints(place, name)
+    started, began = datetime.now(UTC), time.perf_counter()
+    try:
+        with kernel_environment(place.root), peak_memory() as memory:
+            executed = papermill.execute_notebook(
+                str(source_path),
+                str(partial),
+                parameters=dict(values),
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                cwd=str(place.root),
+            )
+    except Exception as error:
+        # Anything that papermill or the kernel raises ends the chapter, a dead kernel included.
+        if partial.exists():
+            partial.replace(failed)
+        detail = str(error)
+        where = ""
+        if isinstance(error, PapermillExecutionError):
+            detail = "\n".join(error.traceback) or f"{error.ename}: {error.evalue}"
+            where = f" in cell In [{error.exec_count}] with {error.ename}: {error.evalue}"
+        elif type(error).__name__ == "DeadKernelError":
+            where = ": its kernel died, out of memory perhaps"
+        else:
+            where = f": {type(error).__name__}: {error}"
+        kept = f"; see {shown(failed, place)}" if failed.exists() else ""
+        raise ChapterError(f"chapter {name} failed{where}{kept}", detail) from None
+    elapsed = time.perf_counter() - began
+    executed.metadata.pop("widgets", None)
+    for key in ("input_path", "output_path"):
+        executed.metadata.get("papermill", {}).pop(key, None)
+    try:
+        numbers = gate(nbformat.read(source_path, as_version=4), executed, name)
+    except ChapterError as error:
+        partial.replace(failed)
+        raise ChapterError(f"{error}; see {shown(failed, place)}") from None
+    record = {
+        "chapter": name,
+        "title": title(executed, name),
+        "profile": place.profile,
+        "seed": values.get("seed"),
+        "parameters": dict(values),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(elapsed, 2),
+        "peak_memory_bytes": memory["peak"],
+        "hardware": hardware(),
+        "versions": versions(),
+        "git": git_state(place.root),
+        "origin": origin,
+        "numbers": numbers,
+    }
+    write_atomically(partial, nbformat.writes(executed))
+    partial.replace(target)
+    write_atomically(place.record(name), json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def gate(source: Any, executed: Any, name: str) -> dict[str, Any]:
+    """Check an executed notebook against its source and return its glued scalars by name.
+
+    ChapterError names the first cell with an error output, one that was not executed or out of
+    order, one whose source differs, or a glued value that is no plain number, text or figure.
+    """
+    cells = [c for c in executed.cells if INJECTED not in c.metadata.get("tags", [])]
+    if [(c.cell_type, c.source) for c in cells] != [(c.cell_type, c.source) for c in source.cells]:
+        raise ChapterError(f"chapter {name}: its cells are not those of the source: run it again")
+    count, numbers = 0, {}
+    for cell in executed.cells:
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        count += 1
+        first = cell.source.strip().splitlines()[0]
+        if cell.execution_count != count:
+            raise ChapterError(
+                f"chapter {name}: cell {first!r} has execution count {cell.execution_count}, "
+                f"expected {count}: every cell must run once, in order"
+            )
+        for output in cell.outputs:
+            if output.output_type == "error":
+                raise ChapterError(f"chapter {name}: cell {first!r} shows {output.ename}")
+            for key, value in glued(output, name):
+                if key in numbers:
+                    raise ChapterError(f"chapter {name} glues {key!r} twice: rename one")
+                numbers[key] = value
+    return {key: value for key, value in numbers.items() if value is not None}
+
+
+def glued(output: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield (key, value) of a glued output; value is None for figures and other displays.
+
+    Numbers that are not finite come as text ('nan', 'inf'), which JSON can hold.
+    """
+    tag = output.get("metadata", {}).get("scrapbook")
+    if not tag:
+        return
+    data = {key[len(tag.get("mime_prefix", "")) :]: value for key, value in output.data.items()}
+    text = data.get("text/plain", "")
+    text = text if isinstance(text, str) else "".join(text)
+    if set(data) - {"text/plain"}:
+        yield tag["name"], None
+        return
+    if re.match(r"(np|torch|numpy)\.|tensor\(|array\(", text):
+        raise ChapterError(
+            f"chapter {name} glues {tag['name']!r} as {text}: wrap it in float(), int() or bool()"
+        )
+    try:
+        value = float(text) if text in ("nan", "inf", "-inf") else ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        value = None
+    if isinstance(value, float) and not math.isfinite(value):
+        value = text
+    yield tag["name"], value if isinstance(value, bool | int | float | str) else None
+
+
+TEXT_CHANGED = "its text changed"
+
+
+def stale(place: Layout, name: str, values: Mapping[str, Any] | None = None) -> str | None:
+    """Return why a chapter's executed copy does not hold, or None when it does.
+
+    TEXT_CHANGED means that the code and its outputs still do. `values` are the parameters that it
+    must have been run with, or None to accept any.
+    """
+    if not place.executed(name).exists() or not place.record(name).exists():
+        return "it has not been run"
+    record, now = read_record(place, name), fingerprints(place, name)
+    if values is not None and record["parameters"] != dict(values):
+        return "its parameters changed"
+    for key, said in (
+        ("library", "sdn_lib changed"),
+        ("weights", "the shipped weights changed"),
+        ("code", "its code changed"),
+        ("text", TEXT_CHANGED),
+    ):
+        if record["origin"].get(key) != now[key]:
+            return said
+    return None
+
+
+def refresh(place: Layout, name: str) -> dict:
+    """Put a chapter's new text around the outputs it has, and return the renewed record."""
+    import nbformat
+
+    old = nbformat.read(place.executed(name), as_version=4)
+    new = nbformat.read(place.chapters()[name], as_version=4)
+    injected = [c for c in old.cells if INJECTED in c.metadata.get("tags", [])]
+    ran = iter(c for c in old.cells if c.cell_type == "code" and c not in injected)
+    for cell in new.cells:
+        if cell.cell_type == "code":
+            before = next(ran)
+            cell.outputs, cell.execution_count = before.outputs, before.execution_count
+    at = next(i for i, c in enumerate(new.cells) if "parameters" in c.metadata.get("tags", []))
+    new.cells[at + 1 : at + 1] = injected
+    source = nbformat.read(place.chapters()[name], as_version=4)
+    numbers = gate(source, new, name)
+    record = {**read_record(place, name), "numbers": numbers, "origin": fingerprints(place, name)}
+    record["title"] = title(new, name)
+    write_atomically(place.executed(name), nbformat.writes(new))
+    write_atomically(place.record(name), json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def read_record(place: Layout, name: str) -> dict:
+    """Return a chapter's record; SDNError names a record that is damaged."""
+    path = place.record(name)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise SDNError(f"{path} cannot be read ({error}): delete it and run again") from None
+
+
+def fingerprints(place: Layout, name: str) -> dict[str, str]:
+    """Return hashes of what a chapter's outputs depend on: text, code, library, shipped weights."""
+    cells = json.loads(place.chapters()[name].read_text(encoding="utf-8"))["cells"]
+    joined = [(c["cell_type"], "".join(c["source"]), c.get("metadata", {})) for c in cells]
+    code = [(source, m.get("tags", [])) for kind, source, m in joined if kind == "code"]
+    library = Path(__file__).parent
+    sources = [p for p in library.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    sources = [p for p in sources if p.name not in NOT_HASHED]
+    shipped = place.root / "results" / place.profile
+    weights = [p for p in shipped.rglob("*") if p.name in ("weights.safetensors", "config.json")]
+    return {
+        "text": _digest(json.dumps(joined, sort_keys=True)),
+        "code": _digest(json.dumps(code, sort_keys=True)),
+        "library": _digest_files(sources, library),
+        "weights": _digest_files(weights, shipped),
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digest_files(paths: Sequence[Path], base: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(path.relative_to(base).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+@contextmanager
+def kernel_environment(root: Path) -> Iterator[None]:
+    """Make the kernel 'python3' this very interpreter, whatever kernels the user has registered."""
+    folder = root / "_build" / "jupyter"
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": command, "display_name": "Python 3", "language": "python"}
+    write_atomically(folder / "kernels" / "python3" / "kernel.json", json.dumps(spec))
+    values = {
+        "JUPYTER_PATH": str(folder),
+        "IPYTHONDIR": str(folder / "ipython"),
+        # A user's MPLBACKEND would keep figures out of the notebook.
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONHASHSEED": "0",
+    }
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def title(notebook: Any, name: str) -> str:
+    """Return a notebook's first heading, or its name where it has none."""
+    for cell in notebook.cells:
+        found = re.search(r"^# +(.+)$", cell.source, re.M) if cell.cell_type == "markdown" else None
+        if found:
+            return found.group(1).strip()
+    return name
+
+
+def shown(path: Path, place: Layout) -> str:
+    """Return a path as a reader at the project's root would type it."""
+    return path.relative_to(place.root).as_posix() if path.is_relative_to(place.root) else str(path)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write text under a temporary name, then rename; makes the folder where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

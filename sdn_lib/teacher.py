@@ -1,0 +1,162 @@
+"""The teacher: a frozen VGG trunk that returns every named activation.
+
+Departs from torchvision's VGG in one thing that the authors changed: average pooling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from sdn_lib import vgg
+from sdn_lib.errors import SDNError, near
+
+PREPROCESSING = ("imagenet", "authors", "unit")
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Teacher(nn.Module):
+    """A VGG trunk; `teacher(images)` returns {layer name: activation}, from 'image' to 'pool5'.
+
+    `preprocessing` is 'imagenet' (torchvision's mean and standard deviation), 'authors' (0..255
+    and B, G, R without mean, as the paper's code feeds it) or 'unit' (RGB 0..1 as it comes).
+    With `norm`, each convolution is followed by batch normalisation for training; `fold` removes
+    it again without changing the outputs. Source: Simonyan and Zisserman 2015; authors' VGG19.
+    """
+
+    def __init__(
+        self,
+        depth: int = 19,
+        width: float = 1.0,
+        pooling: str = "avg",
+        preprocessing: str = "imagenet",
+        norm: bool = False,
+    ) -> None:
+        super().__init__()
+        if pooling not in ("avg", "max"):
+            raise SDNError(f"unknown pooling {pooling!r}: {near(pooling, ('avg', 'max'))}")
+        if preprocessing not in PREPROCESSING:
+            raise SDNError(
+                f"unknown preprocessing {preprocessing!r}: {near(preprocessing, PREPROCESSING)}"
+            )
+        self.depth, self.width = depth, width
+        self.pooling, self.preprocessing = pooling, preprocessing
+        self.table = vgg.layers(depth, width)
+        self.convs, self.norms = nn.ModuleDict(), nn.ModuleDict()
+        channels = 3
+        for layer in self.table:
+            if layer.kind == "conv":
+                conv = nn.Conv2d(channels, layer.channels, 3, padding=1)
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+                nn.init.zeros_(conv.bias)
+                self.convs[layer.name] = conv
+                if norm:
+                    self.norms[layer.name] = nn.BatchNorm2d(layer.channels)
+                channels = layer.channels
+        self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return every activation of `images`, (batch, 3, height, width) RGB float.
+
+        'image' is the input itself; 'convX_Y' is after its ReLU. Raises SDNError for another shape.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 32 or images.shape[3] % 32:
+            raise SDNError(
+                "the teacher takes images (batch, 3, height, width) with sides that are multiples "
+                f"of 32, got {tuple(images.shape)}"
+            )
+        activations = {"image": images}
+        x = self.preprocess(images)
+        for layer in self.table[1:]:
+            if layer.kind == "conv":
+                x = self.convs[layer.name](x)
+                if layer.name in self.norms:
+                    x = self.norms[layer.name](x)
+                x = F.relu(x)
+            elif self.pooling == "avg":
+                x = F.avg_pool2d(x, 2)
+            else:
+                x = F.max_pool2d(x, 2)
+            activations[layer.name] = x
+        return activations
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """Return images (batch, 3, height, width) RGB 0..1 as the trunk's weights expect them."""
+        if self.preprocessing == "imagenet":
+            return (images - self.mean) / self.std
+        if self.preprocessing == "authors":
+            return images.flip(1) * 255
+        return images
+
+    def fold(self) -> Teacher:
+        """Fold batch norm into the convolutions, in place: what remains is exactly VGG, same outputs.
+
+        The running statistics are used, so the teacher is in evaluation mode afterwards.
+        """
+        self.eval()
+        for name in list(self.norms):
+            self.convs[name] = fuse_conv_bn_eval(self.convs[name], self.norms[name])
+            del self.norms[name]
+        return self
+
+    def freeze(self) -> Teacher:
+        """Stop training for good: evaluation mode, no gradient for any weight."""
+        return self.eval().requires_grad_(False)
+
+
+def from_state_dict(
+    weights: Mapping[str, Tensor],
+    depth: int = 19,
+    pooling: str = "avg",
+    preprocessing: str = "imagenet",
+) -> Teacher:
+    """Return a frozen teacher of width 1 with the convolutions of a torchvision VGG state dict.
+
+    `weights` holds 'features.N.weight' and 'features.N.bias' (a classifier is ignored). Raises
+    SDNError when their number or a shape is not that of VGG `depth`.
+    """
+    teacher = Teacher(depth, 1.0, pooling, preprocessing)
+    numbers = sorted(
+        int(key.split(".")[1])
+        for key in weights
+        if key.startswith("features.") and key.endswith(".weight")
+    )
+    if len(numbers) != len(teacher.convs):
+        raise SDNError(
+            f"the weights hold {len(numbers)} convolutions 'features.N.weight', VGG{depth} has "
+            f"{len(teacher.convs)}: choose another depth or a state dict without batch norm"
+        )
+    for number, (name, conv) in zip(numbers, teacher.convs.items(), strict=True):
+        weight, bias = weights[f"features.{number}.weight"], weights[f"features.{number}.bias"]
+        if weight.shape != conv.weight.shape:
+            raise SDNError(
+                f"features.{number}.weight has shape {tuple(weight.shape)}, {name} of VGG{depth} "
+                f"needs {tuple(conv.weight.shape)}"
+            )
+        with torch.no_grad():
+            conv.weight.copy_(weight)
+            conv.bias.copy_(bias)
+    return teacher.freeze()
+
+
+def imagenet(depth: int = 19, pooling: str = "avg") -> Teacher:
+    """Return a frozen teacher with torchvision's ImageNet weights, downloaded on first use.
+
+    Raises SDNError when they cannot be had.
+    """
+    import torchvision
+
+    name = f"vgg{depth}"
+    try:
+        model = torchvision.models.get_model(name, weights="IMAGENET1K_V1")
+    except OSError as error:
+        raise SDNError(
+            f"torchvision's ImageNet weights of {name} could not be downloaded ({error}): connect "
+            "to a network once, or put the file into torch.hub's checkpoints folder"
+        ) from None
+    return from_state_dict(model.state_dict(), depth, pooling)

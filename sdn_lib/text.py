@@ -1,0 +1,122 @@
+"""Captions to embeddings: the char-CNN-RNN of Reed et al. (2016), and the loss that trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdn_lib.errors import SDNError, near
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
+"""The 70 symbols of the original; '-' stands twice and the later place wins."""
+
+LENGTH = 201
+"""Characters read of a caption; the rest is cut off, as in the original."""
+
+_INDEX = {symbol: index for index, symbol in enumerate(ALPHABET)}
+_UNKNOWN = len(ALPHABET)  # this row of the one-hot table is all zeros
+
+
+class CharCNNRNN(nn.Module):
+    """Three convolutions over characters, a recurrent layer, the mean over time, and a projection.
+
+    `variant` is 'cvpr' (256 wide, third pooling, ReLU RNN over 8 steps) or 'icml' (512 wide, GRU
+    over 18 steps). Source: Reed et al., 'Learning Deep Representations of Fine-Grained Visual
+    Descriptions', CVPR 2016, and 'Generative Adversarial Text to Image Synthesis', ICML 2016.
+    """
+
+    VARIANTS = ("cvpr", "icml")
+
+    def __init__(self, variant: str = "cvpr", text_dim: int = 1024) -> None:
+        super().__init__()
+        if variant not in self.VARIANTS:
+            raise SDNError(f"unknown text variant {variant!r}: {near(variant, self.VARIANTS)}")
+        self.variant, self.text_dim = variant, text_dim
+        width = 256 if variant == "cvpr" else 512
+        stages = [
+            nn.Conv1d(len(ALPHABET), 384, 4), nn.Threshold(1e-6, 0), nn.MaxPool1d(3, 3),
+            nn.Conv1d(384, 512, 4), nn.Threshold(1e-6, 0), nn.MaxPool1d(3, 3),
+            nn.Conv1d(512, width, 4), nn.Threshold(1e-6, 0),
+        ]  # fmt: skip
+        if variant == "cvpr":
+            stages.append(nn.MaxPool1d(3, 2))
+            self.recurrent = nn.RNN(width, width, nonlinearity="relu", batch_first=True)
+        else:
+            self.recurrent = nn.GRU(width, width, batch_first=True)
+        self.convolutions = nn.Sequential(*stages)
+        self.project = nn.Linear(width, text_dim)
+        table = torch.cat([torch.eye(len(ALPHABET)), torch.zeros(1, len(ALPHABET))])
+        self.register_buffer("one_hot", table, persistent=False)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -0.08, 0.08)
+
+    def forward(self, characters: Tensor) -> Tensor:
+        """Return embeddings (batch, text_dim) of character indices (batch, 201) from `to_indices`."""
+        x = self.convolutions(self.one_hot[characters].transpose(1, 2))
+        x, _ = self.recurrent(x.transpose(1, 2))
+        return self.project(x.mean(1))
+
+    @torch.no_grad()
+    def encode(self, captions: Sequence[str], batch: int = 256) -> Tensor:
+        """Return float32 embeddings (n, text_dim) of n captions.
+
+        Raises SDNError for an empty caption, naming its place.
+        """
+        training = self.training
+        self.eval()
+        device = self.project.weight.device
+        parts = [
+            self(to_indices(captions[start : start + batch]).to(device)).float()
+            for start in range(0, len(captions), batch)
+        ]
+        self.train(training)
+        return torch.cat(parts) if parts else torch.empty(0, self.text_dim, device=device)
+
+    @torch.no_grad()
+    def calibrate(self, captions: Sequence[str]) -> None:
+        """Centre the embeddings of `captions` and scale them to unit mean variance, in place.
+
+        Shift and scale go into the projection, so the architecture stays the original's; distances
+        keep their ratios.
+        """
+        embeddings = self.encode(captions)
+        scale = embeddings.var(0).mean().sqrt()
+        self.project.bias.sub_(embeddings.mean(0)).div_(scale)
+        self.project.weight.div_(scale)
+
+
+def to_indices(captions: Sequence[str]) -> Tensor:
+    """Return the alphabet indices, int64 (n, 201), of captions in lower case.
+
+    Padding and characters outside the alphabet get an index whose one-hot row is all zeros, as in
+    the original. Raises SDNError for an empty caption, naming its place.
+    """
+    indices = torch.full((len(captions), LENGTH), _UNKNOWN)
+    for row, caption in enumerate(captions):
+        if not isinstance(caption, str) or not caption.strip():
+            raise SDNError(f"caption {row} is empty ({caption!r}): write at least one word")
+        symbols = [_INDEX.get(symbol, _UNKNOWN) for symbol in caption.lower()[:LENGTH]]
+        indices[row, : len(symbols)] = torch.tensor(symbols)
+    return indices
+
+
+def joint_embedding_loss(images: Tensor, texts: Tensor) -> Tensor:
+    """Return the structured joint embedding loss of B matching pairs from B different classes.
+
+    `images` and `texts` are (B, dim); with s_ij = <image_i, text_j>, the mean over i and j != i of
+    max(0, 1 + s_ij - s_ii) plus the same with image and text exchanged, divided as the original
+    does by B^2. Raises SDNError when the shapes differ. Source: Reed et al., CVPR 2016, eq. 3-4.
+    """
+    if images.shape != texts.shape or images.ndim != 2:
+        raise SDNError(
+            f"images {tuple(images.shape)} and texts {tuple(texts.shape)} must both be (B, dim)"
+        )
+    scores = images.float() @ texts.float().T
+    matching = scores.diagonal()
+    off_diagonal = 1 - torch.eye(len(scores), device=scores.device)
+    by_image = F.relu(1 + scores - matching[:, None]) * off_diagonal
+    by_text = F.relu(1 + scores - matching[None, :]) * off_diagonal
+    return (by_image.sum() + by_text.sum()) / len(scores) ** 2

@@ -1,0 +1,200 @@
+"""Teacher, student, both stages, gradients and Adam against numbers recorded from the authors' graph.
+
+Width 1, 224 px, float64: the losses must agree to 1e-12. A dozen plausible mistakes (max pooling,
+a mean subtracted, B and R swapped, bilinear upsampling, ...) each break it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sdn_lib import distillation, vgg
+from sdn_lib.student import Student
+from sdn_lib.teacher import Teacher
+from sdn_lib.training import tensorflow_epsilon
+
+IMAGE_WEIGHT = {"image": 255.0}  # the authors' image term is in 0..255
+
+
+@pytest.fixture(scope="module")
+def golden(shared):
+    return json.loads((shared / "reference" / "golden.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def inputs(shared):
+    path = shared / "reference" / "regenerate_inputs.py"
+    spec = importlib.util.spec_from_file_location("regenerate_inputs", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def teacher(inputs):
+    model = Teacher(19, 1.0, pooling="avg", preprocessing="authors").double().freeze()
+    for name, (weight, bias) in inputs.teacher_weights().items():
+        load(model.convs[name], weight, bias)
+    return model
+
+
+@pytest.fixture(scope="module")
+def batch(inputs):
+    # The recorded picture is B, G, R in 0..255; ours is RGB in 0..1.
+    image = torch.from_numpy(inputs.image()).double().permute(0, 3, 1, 2).flip(1) / 255
+    return torch.from_numpy(inputs.text()).double(), image
+
+
+def load(module, weight, bias):
+    weight, bias = torch.from_numpy(weight).double(), torch.from_numpy(bias).double()
+    with torch.no_grad():
+        module.weight.copy_(weight.permute(3, 2, 0, 1) if weight.ndim == 4 else weight.T)
+        module.bias.copy_(bias)
+
+
+def modules(student):
+    """{name in golden.json: module}."""
+    named = {f"g_{name}": m for name, m in [*student.fcs.items(), *student.convs.items()]}
+    named["g_img"] = named.pop("g_image")
+    return named
+
+
+@pytest.fixture
+def student(inputs):
+    with torch.device("meta"):
+        model = Student(19, 1.0, 224, 1024, 4096, output="authors")
+    model = model.to_empty(device="cpu").double()
+    for index, (name, shape) in enumerate(inputs.STUDENT):
+        load(modules(model)[name], *inputs.layer(2000 + index, shape))
+    return model
+
+
+def like_tensorflow(tensor):
+    """NHWC for activations, HWIO and IO for weights."""
+    if tensor.ndim == 4:
+        tensor = tensor.permute(0, 2, 3, 1)
+    return tensor.detach().contiguous()
+
+
+def check_samples(got, want, golden, tolerance, what):
+    flat = got.flatten().numpy()
+    picked = flat[golden["sample_indices"][str(flat.size)]]
+    error = np.abs(picked - np.array(want)).max() / max(np.abs(want).max(), 1e-300)
+    assert error <= tolerance, f"{what}: samples differ by {error:.2e}"
+
+
+def check_activation(got, want, golden, what):
+    x, tolerance = like_tensorflow(got), 1e-10
+    facts = {
+        "mean": x.mean(), "std": x.std(correction=0), "abs_mean": x.abs().mean(),
+        "min": x.min(), "max": x.max(), "zero_fraction": (x == 0).double().mean(),
+    }  # fmt: skip
+    scale = max(abs(want["max"]), abs(want["min"]))
+    for key, value in facts.items():
+        assert abs(value.item() - want[key]) <= tolerance * scale, f"{what}: {key} differs"
+    check_samples(x, want["samples"], golden, tolerance, what)
+
+
+def golden_name(name):
+    return {"image": "g_img"}.get(name, f"g_{name}")
+
+
+def image_in_bgr(activations):
+    return {**activations, "image": activations["image"].flip(1) * 255}
+
+
+def test_parameter_counts(golden, teacher):
+    with torch.device("meta"):
+        model = Student(19, 1.0, 224)
+    assert sum(p.numel() for p in model.parameters()) == golden["parameters"]["student"]
+    assert sum(p.numel() for p in teacher.parameters()) == golden["parameters"]["teacher"]
+
+
+@torch.no_grad()
+def test_every_activation(golden, teacher, student, batch):
+    text, image = batch
+    want = golden["float64"]
+    real = image_in_bgr(teacher(image))
+    mirrored = student(text)
+    again = image_in_bgr(teacher(mirrored["image"]))
+    mirrored = image_in_bgr(mirrored)
+    for name in vgg.names(19):
+        recorded = "input" if name == "image" else name
+        check_activation(real[name], want["teacher"][recorded], golden, f"teacher {name}")
+        check_activation(
+            again[name], want["teacher_on_generated"][recorded], golden, f"on generated {name}"
+        )
+        recorded = "g_pool5_reshape" if name == "pool5" else golden_name(name)
+        check_activation(mirrored[name], want["student"][recorded], golden, f"student {name}")
+    x = text
+    for name in ("fc7", "fc6"):
+        x = torch.relu(student.fcs[name](x))
+        check_activation(x, want["student"][f"g_{name}"], golden, name)
+
+
+def losses_of(stage, student, teacher, text, image):
+    if stage == "stage1":
+        return distillation.stage_one(student, teacher, text, image, weights=IMAGE_WEIGHT)
+    generated = student(text)["image"]
+    return distillation.stage_two(teacher, generated, image, weights=IMAGE_WEIGHT)
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+def test_losses_gradients_and_three_adam_steps(stage, golden, teacher, student, batch):
+    text, image = batch
+    want = golden["float64"][stage]
+    beta1, beta2 = float(np.float32(0.9)), float(np.float32(0.999))
+    rate = want["adam"]["lr"]
+    optimiser = torch.optim.Adam(student.parameters(), lr=rate, betas=(beta1, beta2), fused=True)
+    totals = []
+    power1, power2 = np.float32(1), np.float32(1)
+    for step in range(1, 4):
+        losses = losses_of(stage, student, teacher, text, image)
+        totals.append(losses.total.item())
+        optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()
+        if step == 1:
+            terms = [loss.item() for loss in losses.values()]
+            np.testing.assert_allclose(terms, want["terms"], rtol=1e-12)
+            np.testing.assert_allclose(totals[0], want["total"], rtol=1e-12)
+            check_gradients(student, want, golden)
+        del losses
+        # TensorFlow keeps the running powers of beta in float32, even in a float64 graph.
+        power1, power2 = power1 * np.float32(0.9), power2 * np.float32(0.999)
+        rounding = np.sqrt((1 - float(power2)) / (1 - beta2**step))
+        rounding *= (1 - beta1**step) / (1 - float(power1))
+        optimiser.param_groups[0]["lr"] = rate * rounding
+        optimiser.param_groups[0]["eps"] = tensorflow_epsilon(1e-8, step, beta2)
+        optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        totals.append(losses_of(stage, student, teacher, text, image).total.item())
+    recorded = want["adam"]["total_before_each_step_and_after_last"]
+    np.testing.assert_allclose(totals, recorded, rtol=1e-9)
+    for name, samples in want["adam"]["weight_samples_after"].items():
+        weight = variable(student, name)
+        check_samples(weight, samples, golden, 1e-9, f"{stage} {name} after Adam")
+
+
+def variable(student, name, gradient=False):
+    module = modules(student)[name[:-2]]
+    tensor = module.weight if name.endswith("_W") else module.bias
+    tensor = tensor.grad if gradient else tensor
+    if tensor.ndim == 4:
+        return tensor.detach().permute(2, 3, 1, 0).contiguous()
+    return tensor.detach().T.contiguous() if tensor.ndim == 2 else tensor.detach()
+
+
+def check_gradients(student, want, golden):
+    for name, norm in want["gradient_l2_every_variable"].items():
+        got = variable(student, name, gradient=True).norm().item()
+        assert abs(got - norm) <= 1e-10 * norm, f"gradient of {name}: {got} against {norm}"
+    for name, facts in want["gradients"].items():
+        gradient = variable(student, name, gradient=True)
+        assert abs(gradient.abs().max().item() - facts["abs_max"]) <= 1e-10 * facts["abs_max"]
+        check_samples(gradient, facts["samples"], golden, 1e-10, f"gradient of {name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,24 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return (tensors, meta) of a file that `save` wrote; CheckpointError when it cannot be read."""
+    with _opened(path) as (file, meta):
+        return {key: file.get_tensor(key) for key in file.keys()}, meta
+
+
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """Return the meta of a file that `save` wrote, without its tensors."""
+    with _opened(path) as (_, meta):
+        return meta
+
+
+@contextmanager
+def _opened(path: str | Path):
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: train it first, or check the folder's name")
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {}).get("meta", "{}"))
-            return {key: file.get_tensor(key) for key in file.keys()}, meta
+            yield file, json.loads((file.metadata() or {}).get("meta", "{}"))
     except (SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(
             f"{path} is damaged or cut short ({error}): delete it and train again, or restore it"

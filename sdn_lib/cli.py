@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        return options.run(options) or 0
+        return options.command(options) or 0
     except SDNError as error:
         detail = getattr(error, "detail", "")
         if detail:
@@ -34,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = f": {stop}" if str(stop) else ""
         print(f"interrupted{said}; the same command goes on from here", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # The reader of a pipe left early, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
     def add(name: str, run: Any, about: str, profile: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=about, description=about)
-        command.set_defaults(run=run)
+        command.set_defaults(command=run)
         if profile:
             command.add_argument(
                 "--profile",
@@ -137,10 +142,10 @@ def _train(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     profile = _profile(options)
-    from sdn_lib import evaluation
+    from sdn_lib import runs
 
-    report = evaluation.evaluate_runs(profile, options.run)
-    print(json.dumps(report, indent=1) if options.json else evaluation.to_table(report))
+    report = runs.evaluate(profile, options.run or runs.STUDENTS)
+    print(json.dumps(report, indent=1) if options.json else runs.to_table(report))
 
 
 def _sample(options: argparse.Namespace) -> None:

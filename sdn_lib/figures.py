@@ -221,7 +221,8 @@ def _line_height(size: float = CAPTION) -> int:
 @functools.lru_cache(maxsize=4096)
 def _text_width(text: str, size: float) -> float:
     outline = TextPath((0, 0), text, size=size, prop=FontProperties(family="DejaVu Sans"))
-    return outline.get_extents().width * DPI / 72 if text.strip() else 0.0
+    # Agg fits letters to whole pixels, which makes small text a little wider than its outline.
+    return outline.get_extents().width * 1.06 * DPI / 72 if text.strip() else 0.0
 
 
 def _wrap(text: str, width: float, size: float = CAPTION) -> list[str]:
@@ -328,7 +329,8 @@ def compare_rows(rows: Mapping[str, Any], captions: Sequence[str] | None = None)
     """Show the same samples row by row (real, pixel-only, stage one, ...), a caption a column.
 
     rows: {label: images}, each float (N, 3, H, W) in 0..1 or uint8 (N, H, W, 3), the same N.
-    captions: N strings, wrapped above the columns. Raises SDNError naming the row that differs.
+    captions: N strings, wrapped above the columns; 6 columns read best. Raises SDNError naming the
+    row that differs.
     """
     if not rows:
         raise SDNError("compare_rows: no rows to show")
@@ -443,10 +445,10 @@ def activation_pair(
     heading = 2 * _line_height(SMALL) + GAP
     height = round(side * pictures[0].shape[0] / pictures[0].shape[1])
     figure, page = _page(heading + height)
-    shape = " × ".join(str(size) for size in teacher.shape)
+    total, tall, wide = teacher.shape
     gap = float(np.abs(teacher - student).mean())
-    shown = f"{len(chosen)} of {len(teacher)} channels" if len(chosen) < len(teacher) else shape
-    notes = (f"{name}: {shown}", f"mean absolute difference {gap:.3g}")
+    shown = f"{len(chosen)} of {total}" if len(chosen) < total else f"{total}"
+    notes = (f"{name}: {shown} channels, {tall}×{wide}", f"mean absolute difference {gap:.3g}")
     for x, who, note, picture in zip(
         (0, WIDTH - side), ("teacher", "student"), notes, pictures, strict=True
     ):

@@ -74,6 +74,7 @@ def assemble(place: Layout) -> Path:
         for cell in notebook.cells:
             if INJECTED in cell.metadata.get("tags", []):
                 cell.metadata["tags"].append("hide-input")
+                cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this run"}
         nbformat.write(notebook, target / f"{name}.ipynb")
     config = yaml.safe_load((place.root / "_config.yml").read_text(encoding="utf-8"))
     if place.profile == "smoke":
@@ -162,7 +163,7 @@ def status(records: Sequence[dict]) -> str:
         )
         for r in records
     ]
-    lines += table(head, rows)
+    lines += ["```{table}", ":class: sdn-status", "", *table(head, rows), "```"]
     total = sum(r["seconds"] for r in records)
     peak = max(r["peak_memory_bytes"] for r in records)
     lines += ["", f"All chapters: {seconds(total)}, {gigabytes(peak)} at most.", ""]

@@ -25,6 +25,7 @@ from sdn_lib import profiles
 from sdn_lib.errors import SDNError, near
 from sdn_lib.machine import gigabytes, git_state, hardware, peak_memory, seconds, versions
 
+LIBRARY = Path(__file__).resolve().parent
 # What cannot change a chapter's outputs does not make them stale.
 NOT_HASHED = ("cli.py", "doctor.py", "machine.py", "render.py", "reproduce.py", "__main__.py")
 INJECTED = "injected-parameters"
@@ -35,7 +36,7 @@ class ChapterError(SDNError):
 
     def __init__(self, message: str, detail: str = "") -> None:
         super().__init__(message)
-        self.detail = detail
+        self.detail = re.sub(r"\x1b\[[0-9;]*m", "", detail)
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,11 @@ def reproduce(
     place = layout(profile, root)
     paths = place.chapters()
     names = select(list(paths), chapters)
+    if profile.endswith(".json"):
+        profile = str(Path(profile).resolve())
     values = {"profile": profile, "seed": seed, **(parameters or {})}
     if output_dir is not None:
-        values["output_dir"] = str(output_dir)
+        values["output_dir"] = str(Path(output_dir).resolve())
     for name in names:
         check_parameters(paths[name], values)
     records = []
@@ -185,6 +188,9 @@ def run(place: Layout, name: str, values: Mapping[str, Any]) -> dict:
                 progress_bar=False,
                 cwd=str(place.root),
             )
+    except KeyboardInterrupt:
+        partial.unlink(missing_ok=True)
+        raise
     except Exception as error:
         # Anything that papermill or the kernel raises ends the chapter, a dead kernel included.
         if partial.exists():
@@ -349,15 +355,14 @@ def fingerprints(place: Layout, name: str) -> dict[str, str]:
     cells = json.loads(place.chapters()[name].read_text(encoding="utf-8"))["cells"]
     joined = [(c["cell_type"], "".join(c["source"]), c.get("metadata", {})) for c in cells]
     code = [(source, m.get("tags", [])) for kind, source, m in joined if kind == "code"]
-    library = Path(__file__).parent
-    sources = [p for p in library.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    sources = [p for p in LIBRARY.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     sources = [p for p in sources if p.name not in NOT_HASHED]
     shipped = place.root / "results" / place.profile
     weights = [p for p in shipped.rglob("*") if p.name in ("weights.safetensors", "config.json")]
     return {
         "text": _digest(json.dumps(joined, sort_keys=True)),
         "code": _digest(json.dumps(code, sort_keys=True)),
-        "library": _digest_files(sources, library),
+        "library": _digest_files(sources, LIBRARY),
         "weights": _digest_files(weights, shipped),
     }
 
@@ -379,6 +384,7 @@ def kernel_environment(root: Path) -> Iterator[None]:
     """Make the kernel 'python3' this very interpreter, whatever kernels the user has registered."""
     folder = root / "_build" / "jupyter"
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    command += ["--log-level=CRITICAL"]
     spec = {"argv": command, "display_name": "Python 3", "language": "python"}
     write_atomically(folder / "kernels" / "python3" / "kernel.json", json.dumps(spec))
     values = {
@@ -388,6 +394,8 @@ def kernel_environment(root: Path) -> Iterator[None]:
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "PYTHONHASHSEED": "0",
+        # Interactives leave their widgets out: no kernel will stand behind the rendered pages.
+        "SDN_STATIC": "1",
     }
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)

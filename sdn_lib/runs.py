@@ -13,9 +13,8 @@ baseline   a student that sees pixels alone, at the cost of both stages together
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,10 +23,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdn_lib import checkpoints, distillation, training
+from sdn_lib import checkpoints, distillation, evaluation, machine, training
 from sdn_lib.data import painted_birds, prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
@@ -64,8 +64,13 @@ def dataset(profile: Profile, progress: Callable[[int, int], None] | None = None
     """Return the profile's prepared data set, painting it first where it is not there yet."""
     config = dataclasses.asdict(profile.data)
     folder = profile.data_folder
-    if prepared.is_prepared(folder):
+    source = {"generator": "painted_birds", "version": painted_birds.VERSION, **config}
+    if prepared.is_prepared(folder, source):
         return prepared.load(folder)
+    if progress is None:
+        count = config["species"] * config["images_per_species"]
+        bar = training.Progress("painting birds", count)
+        progress = lambda done, total: bar.update(done)  # noqa: E731
     return painted_birds.generate(folder, **config, progress=progress)
 
 
@@ -78,7 +83,9 @@ class AttributeTask(training.Task):
     `trunk` maps images to features (batch, width); one linear head an attribute, one for species.
     """
 
-    def __init__(self, data: prepared.Prepared, trunk: nn.Module, width: int) -> None:
+    def __init__(
+        self, data: prepared.Prepared, trunk: nn.Module, width: int, species: bool = True
+    ) -> None:
         super().__init__()
         self.rows = data.indices("train")
         self.size = len(self.rows)
@@ -88,7 +95,7 @@ class AttributeTask(training.Task):
         classes, labels = np.unique(data.class_ids[self.rows], return_inverse=True)
         self.labels = labels
         self.heads = nn.ModuleDict({n: nn.Linear(width, c) for n, c in counts.items()})
-        self.species = nn.Linear(width, len(classes))
+        self.species = nn.Linear(width, len(classes)) if species else None
 
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
         """Return images (batch, 3, h, w), attributes (batch, A) and species (batch,)."""
@@ -101,12 +108,13 @@ class AttributeTask(training.Task):
         }
 
     def forward(self, images: Tensor, attributes: Tensor, species: Tensor) -> LayerLosses:
-        """Return cross-entropies: one an attribute, and the species'."""
+        """Return cross-entropies: one an attribute, and the species' where it is learned."""
         features = self.trunk(images)
         losses = LayerLosses()
         for column, name in enumerate(self.names):
             losses[name] = F.cross_entropy(self.heads[name](features).float(), attributes[:, column])
-        losses["species"] = F.cross_entropy(self.species(features).float(), species)
+        if self.species is not None:
+            losses["species"] = F.cross_entropy(self.species(features).float(), species)
         return losses
 
 
@@ -163,7 +171,11 @@ class TextTask(training.Task):
 
 
 class DistillationTask(training.Task):
-    """A student under 'pixels', 'stage_one' or 'stage_two'; `options` as for layer_losses."""
+    """A student under 'pixels', 'stage_one' or 'stage_two'; `options` as for layer_losses.
+
+    `embeddings` (images, captions, text_dim) saves the encoder's pass in a long training; without
+    them each batch is encoded as it comes.
+    """
 
     def __init__(
         self,
@@ -172,6 +184,7 @@ class DistillationTask(training.Task):
         teacher: Teacher | None,
         encoder: CharCNNRNN,
         mode: str,
+        embeddings: np.ndarray | None = None,
         **options,
     ) -> None:
         super().__init__()
@@ -180,24 +193,32 @@ class DistillationTask(training.Task):
             raise SDNError(f"unknown mode {mode!r}: {near(mode, modes)}")
         self.rows = data.indices("train")
         self.data, self.mode, self.options = data, mode, options
-        self.size = len(self.rows)
-        self.student = student.to(memory_format=torch.channels_last)
+        self.size, self.embeddings = len(self.rows), embeddings
+        self.student = student
         # Not submodules: frozen networks are no part of the checkpoint.
         self._frozen = (teacher, encoder)
 
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
-        """Return images (batch, 3, h, w) and characters (batch, 201), one random caption each."""
+        """Return images (batch, 3, h, w), and characters or text: one random caption of each."""
         rows = self.rows[training.batch_indices(self.size, batch, step, seed)]
         draw = np.random.default_rng([seed, step, 1])
-        lines = [self.data.captions[row] for row in rows]
-        texts = [line[draw.integers(len(line))] for line in lines]
-        return {"images": images(self.data, rows), "characters": to_indices(texts)}
+        chosen = [draw.integers(len(self.data.captions[row])) for row in rows]
+        sample = {"images": images(self.data, rows)}
+        if self.embeddings is not None:
+            sample["text"] = torch.from_numpy(self.embeddings[rows, chosen]).float()
+        else:
+            lines = [self.data.captions[row][c] for row, c in zip(rows, chosen, strict=True)]
+            sample["characters"] = to_indices(lines)
+        return sample
 
-    def forward(self, images: Tensor, characters: Tensor) -> LayerLosses:
+    def forward(
+        self, images: Tensor, text: Tensor | None = None, characters: Tensor | None = None
+    ) -> LayerLosses:
         """Return the mode's losses by layer."""
         teacher, encoder = self._frozen
-        with torch.no_grad():
-            text = encoder(characters)
+        if text is None:
+            with torch.no_grad():
+                text = encoder(characters)
         if self.mode == "pixels":
             return distillation.pixels(self.student, text, images, **self.options)
         if self.mode == "stage_one":
@@ -253,12 +274,7 @@ def load(name: str, profile: Profile, folder: Path) -> Run:
     return Run(name, model.eval().requires_grad_(False), "loaded", log, _read_config(folder), folder)
 
 
-def train(
-    name: str,
-    profile: Profile,
-    folder: Path | None = None,
-    on_step: Callable[[int, training.Task], None] | None = None,
-) -> Run:
+def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
     """Train a run (and whatever it needs and cannot be loaded) and save it in `folder`.
 
     By default `folder` is the profile's own; an unfinished training found there is resumed.
@@ -277,15 +293,16 @@ def train(
     began.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     clock = time.perf_counter()
     task, finish = make_task(name, profile)
-    log = training.fit(task, settings_of(name, profile), folder, on_step=on_step, title=name)
+    lapse = TimeLapse(name, profile, folder) if name in STUDENTS else None
+    log = training.fit(task, settings_of(name, profile), folder, on_step=lapse, title=name)
     model = finish(task)
     config = {
         "name": name,
         "profile": profile.name,
         "settings": settings,
         "command": f"sdn train {name} --profile {profile.name}",
-        "hardware": hardware(),
-        "commit": commit(),
+        "hardware": machine.hardware(),
+        **machine.git_state(ROOT),
         "data": dataset(profile).checksum,
         "seconds": round(log[-1]["seconds"], 1),
         "seconds_with_setup": round(time.perf_counter() - clock, 1),
@@ -301,6 +318,61 @@ def train(
     return dataclasses.replace(load(name, profile, folder), how="trained")
 
 
+STUDENTS = ("baseline", "stage_one", "stage_two")
+
+
+class TimeLapse:
+    """Pictures of the same eight unseen captions while a student trains, one row a moment.
+
+    Called by `training.fit` after every step; kept as `time_lapse.png` beside `time_lapse.json`,
+    which holds the steps and captions.
+    """
+
+    COUNT = 8
+
+    def __init__(self, name: str, profile: Profile, folder: Path) -> None:
+        data = dataset(profile)
+        rows = data.indices("test")
+        self.rows = rows[np.linspace(0, len(rows) - 1, self.COUNT).astype(int)]
+        self.captions = [max(data.captions[row], key=len) for row in self.rows]
+        steps = settings_of(name, profile).steps
+        self.moments = {0, steps} | {round(steps * 0.5 ** (k / 1.5)) for k in range(1, 11)}
+        self.encoder = get("text", profile).model
+        self.folder = folder
+        self.frames: dict[int, np.ndarray] = {}
+        if (folder / "time_lapse.json").exists():
+            self.frames, _, _ = read_time_lapse(folder)
+
+    def __call__(self, step: int, task: training.Task) -> None:
+        """Paint and save one row when `step` is one of the moments."""
+        if step not in self.moments:
+            return
+        training_mode = task.student.training
+        pictures = paint(task.student.eval(), self.encoder, self.captions)
+        task.student.train(training_mode)
+        self.frames[step] = _to_uint8(pictures)
+        steps = sorted(self.frames)
+        sheet = np.stack([np.concatenate(list(self.frames[s]), axis=1) for s in steps])
+        image = Image.fromarray(sheet.reshape(-1, *sheet.shape[2:]))
+        partial = self.folder / ".time_lapse.png.partial"
+        image.save(partial, format="PNG", optimize=True)
+        partial.replace(self.folder / "time_lapse.png")
+        facts = {"steps": steps, "captions": self.captions, "rows": self.rows.tolist()}
+        _write_json(self.folder / "time_lapse.json", facts)
+
+
+def read_time_lapse(folder: Path) -> tuple[dict[int, np.ndarray], list[str], list[int]]:
+    """Return {step: uint8 (8, height, width, 3)}, the captions and their rows in the data."""
+    facts = json.loads((folder / "time_lapse.json").read_text(encoding="utf-8"))
+    sheet = np.asarray(Image.open(folder / "time_lapse.png").convert("RGB"))
+    size = sheet.shape[1] // len(facts["captions"])
+    frames = {
+        step: np.stack(np.split(sheet[row * size : (row + 1) * size], len(facts["captions"]), 1))
+        for row, step in enumerate(facts["steps"])
+    }
+    return frames, facts["captions"], facts["rows"]
+
+
 def make_task(
     name: str, profile: Profile
 ) -> tuple[training.Task, Callable[[training.Task], nn.Module]]:
@@ -310,7 +382,7 @@ def make_task(
     torch.manual_seed(settings_of(name, profile).seed)
     if name == "evaluator":
         network = Evaluator(attributes)
-        task = AttributeTask(data, network.trunk, network.num_features)
+        task = AttributeTask(data, network.trunk, network.num_features, species=False)
         network.heads = task.heads
         return task, lambda t: network.eval()
     if name == "teacher":
@@ -333,8 +405,26 @@ def make_task(
     if name == "stage_two":
         student.load_state_dict(needs["stage_one"].state_dict())
     mode = "pixels" if name == "baseline" else name
-    task = DistillationTask(data, student, needs.get("teacher"), needs["text"], mode)
+    task = DistillationTask(
+        data, student, needs.get("teacher"), needs["text"], mode, embeddings(profile)
+    )
     return task, lambda t: t.student.eval()
+
+
+def embeddings(profile: Profile) -> np.ndarray:
+    """Return float16 embeddings (images, captions, text_dim) of every caption, cached on disk.
+
+    The cache lies in the profile's own runs and is made again for other data or another encoder.
+    """
+    data, run = dataset(profile), get("text", profile)
+    path = profile.runs / "embeddings.safetensors"
+    weights = (run.folder / "weights.safetensors").read_bytes()
+    key = {"data": data.checksum, "encoder": hashlib.sha256(weights).hexdigest()}
+    if not path.exists() or checkpoints.read_meta(path) != key:
+        lines = [line for lines in data.captions for line in lines]
+        table = run.model.encode(lines).half().view(len(data), -1, run.model.text_dim)
+        checkpoints.save(path, {"embeddings": table}, key)
+    return checkpoints.read(path)[0]["embeddings"].numpy()
 
 
 def build(name: str, profile: Profile, attributes: dict, norm: bool = False) -> nn.Module:
@@ -345,10 +435,12 @@ def build(name: str, profile: Profile, attributes: dict, norm: bool = False) -> 
     if name == "evaluator":
         return Evaluator(attributes)
     if name == "teacher":
-        return Teacher(n.depth, n.width, n.pooling, n.preprocessing, norm)
+        teacher = Teacher(n.depth, n.width, n.pooling, n.preprocessing, norm)
+        return teacher.to(memory_format=torch.channels_last)
     if name == "text":
         return CharCNNRNN(n.text_variant, n.text_dim)
-    return Student(n.depth, n.width, profile.data.size, n.text_dim, n.fc_width)
+    student = Student(n.depth, n.width, profile.data.size, n.text_dim, n.fc_width)
+    return student.to(memory_format=torch.channels_last)
 
 
 def settings_of(name: str, profile: Profile) -> TrainConfig:
@@ -370,11 +462,6 @@ def expected_config(name: str, profile: Profile) -> dict[str, Any]:
     return settings
 
 
-def encode(run: Run, captions: Sequence[str]) -> Tensor:
-    """Return the embeddings of captions by the text run."""
-    return run.model.encode(list(captions))
-
-
 @torch.no_grad()
 def paint(
     student: nn.Module, encoder: CharCNNRNN, captions: Sequence[str], batch: int = 128
@@ -388,30 +475,116 @@ def paint(
     return torch.cat(parts)
 
 
-def hardware() -> dict[str, Any]:
-    """Return what this ran on: processor, threads, memory and accelerator."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        name = models[0].split(":")[1].strip() if models else name
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-    return {"cpu": name, "threads": torch.get_num_threads(), "gpu": gpu}
+def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any]:
+    """Judge students on captions of unseen species; return scores, their spread and the protocol.
+
+    For each student and each evaluation seed, one caption of every test picture is drawn and
+    painted. {'runs': {name: {metric: {'mean', 'low', 'high', 'values'}}, 'attributes': ...},
+    'protocol': ...}; 'real' is the test pictures' own score, the ceiling, and its Fréchet distance
+    is that of as many training pictures. Chance stands under 'chance'.
+    """
+    data, judge = dataset(profile), get("evaluator", profile)
+    encoder = get("text", profile).model
+    rows = data.indices("test")[: profile.evaluation.images]
+    attributes = np.asarray(data.arrays["attributes"][rows])
+    columns = list(data.tables["attributes"])
+    real = data.images[rows]
+    real_features, real_guess = evaluation.judge(judge.model, _as_tensor(real))
+    other = np.random.default_rng(0).choice(data.indices("train"), len(rows), replace=False)
+    other_features, _ = evaluation.judge(judge.model, _as_tensor(data.images[np.sort(other)]))
+    students = {name: get(name, profile).model for name in names}
+    scores: dict[str, list[dict[str, Any]]] = {name: [] for name in ("real", "chance", *names)}
+    for seed in profile.evaluation.seeds:
+        draw = np.random.default_rng([seed, 7])
+        chosen = np.array([draw.integers(len(data.captions[row])) for row in rows])
+        captions = [data.captions[row][c] for row, c in zip(rows, chosen, strict=True)]
+        mentions = np.asarray(data.arrays["mentions"][rows, chosen])
+        scores["real"].append(
+            {
+                "attributes": evaluation.attribute_accuracy(real_guess, attributes, mentions),
+                "frechet": evaluation.frechet_distance(real_features, other_features),
+            }
+        )
+        scores["chance"].append(
+            {"attributes": evaluation.chance_accuracy(attributes, mentions, columns)}
+        )
+        for name, student in students.items():
+            pictures = paint(student, encoder, captions)
+            features, guess = evaluation.judge(judge.model, pictures)
+            scores[name].append(
+                {
+                    "attributes": evaluation.attribute_accuracy(guess, attributes, mentions),
+                    "frechet": evaluation.frechet_distance(real_features, features),
+                    **evaluation.structure(pictures.permute(0, 2, 3, 1).numpy(), real / 255.0),
+                }
+            )
+    weights = (judge.folder / "weights.safetensors").read_bytes()
+    return {
+        "runs": {name: _summary(values) for name, values in scores.items()},
+        "protocol": evaluation.protocol(
+            data=data.checksum,
+            split="test: species that no training picture shows",
+            images=len(rows),
+            size=data.size,
+            captions_an_image=1,
+            seeds=list(profile.evaluation.seeds),
+            evaluator="RegNet, sha256 " + hashlib.sha256(weights).hexdigest()[:16],
+            accuracy="over the attributes that the caption names, mean of attributes",
+            colours="RGB, clamped to 0..1",
+            hardware=machine.hardware(),
+            **machine.git_state(ROOT),
+        ),
+    }
 
 
-def commit() -> str:
-    """Return the git commit of the project, '+' behind it where files differ, or 'unknown'."""
-    try:
-        git = ["git", "-C", str(ROOT)]
-        sha = subprocess.run(
-            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        dirty = subprocess.run(
-            [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return sha + ("+" if dirty else "")
+def to_table(report: dict[str, Any]) -> str:
+    """Return the scores of `evaluate` as lines of text, mean and range over seeds."""
+    lines = [f"{'':10} {'accuracy':>24} {'Frechet distance':>24} {'SSIM':>7} {'PSNR':>7}"]
+    for name, scores in report["runs"].items():
+        cells = []
+        for metric, digits in (("accuracy", 3), ("frechet", 1)):
+            s = scores.get(metric)
+            text = f"{s['mean']:.{digits}f} ({s['low']:.{digits}f}-{s['high']:.{digits}f})" if s else ""
+            cells.append(f"{text:>24}")
+        for metric, digits in (("ssim", 3), ("psnr", 1)):
+            s = scores.get(metric)
+            cells.append(f"{s['mean']:.{digits}f}".rjust(7) if s else " " * 7)
+        lines.append(f"{name:10} " + " ".join(cells))
+    facts = report["protocol"]
+    lines.append(
+        f"{facts['images']} captions of unseen species a seed, seeds {facts['seeds']}, "
+        f"{facts['evaluator']}"
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _summary(values: list[dict[str, Any]]) -> dict[str, Any]:
+    """Fold one student's scores over seeds into mean, low, high and the values."""
+    flat = [{"accuracy": v["attributes"]["mean"], **v} for v in values]
+    summary: dict[str, Any] = {}
+    for metric in flat[0]:
+        if metric == "attributes":
+            names = flat[0]["attributes"]
+            summary["attributes"] = {
+                name: float(np.mean([v["attributes"][name] for v in flat])) for name in names
+            }
+            continue
+        numbers = [v[metric] for v in flat]
+        summary[metric] = {
+            "mean": float(np.mean(numbers)),
+            "low": min(numbers),
+            "high": max(numbers),
+            "values": numbers,
+        }
+    return summary
+
+
+def _to_uint8(pictures: Tensor) -> np.ndarray:
+    return (pictures.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
+
+
+def _as_tensor(pictures: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from sdn_lib.errors import SDNError, near
 from sdn_lib.profiles import TrainConfig
 
 SCHEDULES = ("one_cycle", "constant")
+PRECISIONS = ("fp32", "bf16")
 
 
 class Task(nn.Module):
@@ -56,7 +57,7 @@ def batch_indices(size: int, batch: int, step: int, seed: int) -> np.ndarray:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the learning rate of a step: linear warm-up over a tenth, then half a cosine to zero."""
+    """Return the learning rate of a step: a tenth of linear warm-up, then half a cosine to zero."""
     if config.schedule == "constant":
         return config.learning_rate
     if config.schedule != "one_cycle":
@@ -93,7 +94,9 @@ def fit(
     is called with the number of steps done, before the first and after each one. Raises SDNError
     when the loss is no longer finite.
     """
-    accelerator = Accelerator(mixed_precision="no" if config.precision == "fp32" else "bf16")
+    if config.precision not in PRECISIONS:
+        raise SDNError(f"unknown precision {config.precision!r}: {near(config.precision, PRECISIONS)}")
+    accelerator = Accelerator()
     task.to(accelerator.device)
     trained = [p for p in task.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=config.learning_rate, fused=True)
@@ -128,7 +131,11 @@ def fit(
                 key: value[rank::world].to(accelerator.device, non_blocking=True)
                 for key, value in task.sample(step, config.seed, config.batch).items()
             }
-            losses = LayerLosses(model(**batch))
+            # Accelerate keeps one precision a process; chapters mix them, and bf16 needs no scaler.
+            with torch.autocast(
+                accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"
+            ):
+                losses = LayerLosses(model(**batch))
             total = losses.total
             optimiser.zero_grad(set_to_none=True)
             accelerator.backward(total)

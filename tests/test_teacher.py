@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+
+from sdn_lib import teacher as teachers
+from sdn_lib import vgg
+from sdn_lib.errors import SDNError
+from sdn_lib.teacher import Teacher
+
+
+@pytest.mark.parametrize("depth", [11, 16, 19])
+@pytest.mark.parametrize("width", [1 / 16, 0.25])
+def test_shapes_come_from_the_table(depth, width):
+    images = torch.rand(2, 3, 32, 32)
+    activations = Teacher(depth, width)(images)
+    assert {k: tuple(v.shape[1:]) for k, v in activations.items()} == vgg.shapes(depth, width, 32)
+    assert list(activations) == list(vgg.names(depth))
+
+
+def test_folding_batch_norm_changes_no_output():
+    torch.manual_seed(0)
+    model = Teacher(16, 1 / 8, norm=True)
+    for norm in model.norms.values():
+        torch.nn.init.uniform_(norm.weight, 0.5, 2.0)
+        torch.nn.init.normal_(norm.bias)
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2.0)
+    model.double().eval()
+    images = torch.rand(2, 3, 64, 64, dtype=torch.float64)
+    before = model(images)
+    after = model.fold()(images)
+    assert not model.norms
+    assert {k.split(".")[0] for k in model.state_dict()} == {"convs"}
+    for name in before:
+        torch.testing.assert_close(after[name], before[name], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("depth", [11, 19])
+def test_torchvision_s_weights_give_torchvision_s_activations(depth):
+    torch.manual_seed(0)
+    theirs = torchvision.models.get_model(f"vgg{depth}", weights=None).eval()
+    ours = teachers.from_state_dict(theirs.state_dict(), depth, pooling="max")
+    images = torch.rand(1, 3, 64, 64)
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    torch.testing.assert_close(ours(images)["pool5"], theirs.features((images - mean) / std))
+
+
+def test_from_state_dict_refuses_another_depth():
+    weights = torchvision.models.vgg11(weights=None).state_dict()
+    with pytest.raises(SDNError, match="8 convolutions.*VGG19 has 16"):
+        teachers.from_state_dict(weights, 19)
+
+
+def test_authors_preprocessing_is_bgr_255_without_mean():
+    images = torch.rand(1, 3, 32, 32)
+    kept = images.clone()
+    fed = Teacher(11, 1 / 16, preprocessing="authors").preprocess(images)
+    torch.testing.assert_close(fed[:, 0], images[:, 2] * 255)
+    torch.testing.assert_close(images, kept)
+
+
+def test_a_frozen_teacher_hands_gradients_through_and_keeps_none():
+    model = Teacher(11, 1 / 16).freeze()
+    images = torch.rand(1, 3, 32, 32, requires_grad=True)
+    model(images)["pool5"].sum().backward()
+    assert images.grad.abs().sum() > 0
+    assert all(p.grad is None and not p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Teacher(pooling="mean"), "pooling 'mean'"),
+        (lambda: Teacher(preprocessing="imagnet"), "did you mean 'imagenet'"),
+        (lambda: Teacher(11, 1 / 16)(torch.rand(1, 3, 30, 32)), "multiples of 32"),
+        (lambda: Teacher(11, 1 / 16)(torch.rand(3, 32, 32)), r"got \(3, 32, 32\)"),
+    ],
+)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(SDNError, match=words):
+        call()

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sdn_lib import text
+from sdn_lib.errors import SDNError
+from sdn_lib.text import CharCNNRNN, joint_embedding_loss, to_indices
+
+
+def test_alphabet_is_the_original_s():
+    assert len(text.ALPHABET) == 70
+    assert text.ALPHABET.index("-") == 36 and text.ALPHABET.rindex("-") == 59
+    assert to_indices(["-"])[0, 0].item() == 59, "the later place of '-' wins"
+
+
+@pytest.mark.parametrize(("variant", "steps", "width"), [("cvpr", 8, 256), ("icml", 18, 512)])
+def test_published_variants(variant, steps, width):
+    model = CharCNNRNN(variant)
+    characters = to_indices(["a small red bird", "a gull"])
+    convolved = model.convolutions(model.one_hot[characters].transpose(1, 2))
+    assert convolved.shape == (2, width, steps)
+    assert model.encode(["a small red bird", "a gull"]).shape == (2, 1024)
+    assert all(p.abs().max() <= 0.08 for p in model.parameters())
+
+
+def test_unknown_characters_are_all_zeros_and_case_does_not_matter():
+    model = CharCNNRNN()
+    assert model.one_hot[to_indices(["é"])][0, 0].sum() == 0
+    torch.testing.assert_close(model.encode(["A Red Bird"]), model.encode(["a red bird"]))
+
+
+def test_only_201_characters_are_read():
+    start = "a bird " * 28 + "abcde"
+    assert len(start) == 201
+    model = CharCNNRNN()
+    torch.testing.assert_close(model.encode([start + "xyz"]), model.encode([start + "more"]))
+    changed = start[:-1] + "z"
+    assert not torch.equal(to_indices([changed]), to_indices([start]))
+
+
+def test_encoding_does_not_depend_on_the_batch():
+    torch.manual_seed(0)
+    model, captions = CharCNNRNN(), [f"a bird with {n} wing bars" for n in range(7)]
+    torch.testing.assert_close(model.encode(captions, batch=2), model.encode(captions))
+    assert model.encode([]).shape == (0, 1024)
+
+
+@pytest.mark.parametrize("caption", ["", "   ", "\n", None])
+def test_an_empty_caption_is_an_error_that_names_its_place(caption):
+    with pytest.raises(SDNError, match="caption 1 is empty"):
+        CharCNNRNN().encode(["a bird", caption])
+
+
+def test_joint_embedding_loss_by_hand():
+    images = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    texts = torch.tensor([[1.0, 1.0], [0.5, 1.0]])
+    # scores: [[1, 0.5], [2, 2]]
+    by_image = max(0, 1 + 0.5 - 1) + max(0, 1 + 2 - 2)
+    by_text = max(0, 1 + 2 - 1) + max(0, 1 + 0.5 - 2)
+    loss = joint_embedding_loss(images, texts)
+    assert loss.item() == pytest.approx((by_image + by_text) / 4)
+
+
+def test_joint_embedding_loss_is_zero_for_separated_pairs_and_symmetric():
+    torch.manual_seed(0)
+    assert joint_embedding_loss(2 * torch.eye(5), torch.eye(5)).item() == 0
+    a, b = torch.randn(6, 4), torch.randn(6, 4)
+    torch.testing.assert_close(joint_embedding_loss(a, b), joint_embedding_loss(b, a))
+    with pytest.raises(SDNError, match=r"\(6, 4\).*\(5, 4\)"):
+        joint_embedding_loss(a, b[:5])
+
+
+def test_calibrate_centres_and_scales_without_bending():
+    torch.manual_seed(0)
+    model = CharCNNRNN(text_dim=16)
+    captions = [f"a {c} bird with a {d} tail" for c in ("red", "blue") for d in ("long", "short")]
+    before = model.encode(captions)
+    model.calibrate(captions)
+    after = model.encode(captions)
+    torch.testing.assert_close(after.mean(0), torch.zeros(16), atol=1e-4, rtol=0)
+    assert after.var(0).mean().item() == pytest.approx(1, rel=1e-3)
+    ratio = torch.pdist(after) / torch.pdist(before)
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=1e-3, atol=0)
+
+
+def test_bad_variant_is_named():
+    with pytest.raises(SDNError, match="did you mean 'cvpr'"):
+        CharCNNRNN("cvrp")

@@ -36,7 +36,7 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return (tensors, meta) of a file that `save` wrote; CheckpointError when it cannot be read."""
+    """Return (tensors, meta) of a file that `save` wrote; CheckpointError when it is unreadable."""
     with _opened(path) as (file, meta):
         return {key: file.get_tensor(key) for key in file.keys()}, meta
 

@@ -88,7 +88,32 @@ def homogeneous_gap(
         count = min(len(other), len(made))
         centre = reference.mean(0)
         axes = np.linalg.svd(reference - centre, full_matrices=False)[2][:components]
-        project = lambda x: (x - centre) @ axes.T  # noqa: E731
-        base = frechet_distance(project(reference), project(other[:count]))
-        gaps[name] = frechet_distance(project(reference), project(made[:count])) / base
+        a, b, c = ((x - centre) @ axes.T for x in (reference, other[:count], made[:count]))
+        gaps[name] = frechet_distance(a, c) / frechet_distance(a, b)
     return gaps
+
+
+def probe_accuracy(
+    seen: np.ndarray,
+    labels: np.ndarray,
+    unseen: np.ndarray,
+    unseen_labels: np.ndarray,
+    ridge: float = 1.0,
+) -> float:
+    """Return how well a linear probe fitted on (seen, labels) names the labels of `unseen`.
+
+    Ridge regression on one-hot labels after standardising; `seen` (n, d), `unseen` (m, d), labels
+    integers from 0. What is not linearly there scores as chance does. Raises SDNError when a shape
+    does not fit. Source: Alain and Bengio 2016 for the idea of probes.
+    """
+    if seen.shape[1:] != unseen.shape[1:] or len(seen) != len(labels):
+        raise SDNError(
+            f"the probe got features {seen.shape} with {len(labels)} labels and {unseen.shape}"
+        )
+    mean, scale = seen.mean(0), seen.std(0) + 1e-6
+    x, z = (seen - mean) / scale, (unseen - mean) / scale
+    targets = np.eye(int(max(labels.max(), unseen_labels.max())) + 1)[labels]
+    gram = x.T @ x + ridge * len(x) / 100 * np.eye(x.shape[1])
+    weights = np.linalg.solve(gram, x.T @ (targets - targets.mean(0)))
+    guess = (z @ weights + targets.mean(0)).argmax(1)
+    return float((guess == unseen_labels).mean())

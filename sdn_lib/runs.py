@@ -112,7 +112,8 @@ class AttributeTask(training.Task):
         features = self.trunk(images)
         losses = LayerLosses()
         for column, name in enumerate(self.names):
-            losses[name] = F.cross_entropy(self.heads[name](features).float(), attributes[:, column])
+            logits = self.heads[name](features).float()
+            losses[name] = F.cross_entropy(logits, attributes[:, column])
         if self.species is not None:
             losses["species"] = F.cross_entropy(self.species(features).float(), species)
         return losses
@@ -271,7 +272,8 @@ def load(name: str, profile: Profile, folder: Path) -> Run:
     model = build(name, profile, dataset(profile).tables["attributes"])
     checkpoints.load_weights(folder / "weights.safetensors", model)
     log = training.read_log(folder / "log.jsonl")
-    return Run(name, model.eval().requires_grad_(False), "loaded", log, _read_config(folder), folder)
+    model.eval().requires_grad_(False)
+    return Run(name, model, "loaded", log, _read_config(folder), folder)
 
 
 def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
@@ -373,10 +375,26 @@ def read_time_lapse(folder: Path) -> tuple[dict[int, np.ndarray], list[str], lis
     return frames, facts["captions"], facts["rows"]
 
 
+def rehearse(name: str, profile: Profile) -> Run:
+    """Train only the first `profile.live_steps` steps of a run, before the reader's eyes.
+
+    Seeds, batches and schedule are those of the whole training, so its log should lie on the
+    beginning of the recorded one. Nothing is saved.
+    """
+    task, finish = make_task(name, profile, whole=False)
+    settings = settings_of(name, profile)
+    log = training.fit(task, settings, stop_after=profile.live_steps, title=f"{name}, live")
+    model = finish(task).requires_grad_(False)
+    return Run(name, model, "rehearsed", log, {}, profile.runs / name)
+
+
 def make_task(
-    name: str, profile: Profile
+    name: str, profile: Profile, whole: bool = True
 ) -> tuple[training.Task, Callable[[training.Task], nn.Module]]:
-    """Return a run's task and the function that takes the finished network out of it."""
+    """Return a run's task and the function that takes the finished network out of it.
+
+    For a `whole` training of a student every caption is embedded beforehand.
+    """
     data = dataset(profile)
     attributes = data.tables["attributes"]
     torch.manual_seed(settings_of(name, profile).seed)
@@ -405,9 +423,8 @@ def make_task(
     if name == "stage_two":
         student.load_state_dict(needs["stage_one"].state_dict())
     mode = "pixels" if name == "baseline" else name
-    task = DistillationTask(
-        data, student, needs.get("teacher"), needs["text"], mode, embeddings(profile)
-    )
+    table = embeddings(profile) if whole else None
+    task = DistillationTask(data, student, needs.get("teacher"), needs["text"], mode, table)
     return task, lambda t: t.student.eval()
 
 
@@ -544,7 +561,7 @@ def to_table(report: dict[str, Any]) -> str:
         cells = []
         for metric, digits in (("accuracy", 3), ("frechet", 1)):
             s = scores.get(metric)
-            text = f"{s['mean']:.{digits}f} ({s['low']:.{digits}f}-{s['high']:.{digits}f})" if s else ""
+            text = "{mean:.{d}f} ({low:.{d}f}-{high:.{d}f})".format(d=digits, **s) if s else ""
             cells.append(f"{text:>24}")
         for metric, digits in (("ssim", 3), ("psnr", 1)):
             s = scores.get(metric)
@@ -592,7 +609,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise SDNError(f"{path} cannot be read ({error}): delete {folder} and train again") from None
+        raise SDNError(f"{path} cannot be read ({error}): delete {folder}, train again") from None
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -72,7 +72,7 @@ class Student(nn.Module):
         return order[order.index(name) + 1]
 
     def forward(self, text: Tensor) -> dict[str, Tensor]:
-        """Return every mirrored activation, 'image' first. Raises SDNError for another text shape."""
+        """Return every mirrored activation, 'image' first; SDNError for another text shape."""
         if text.ndim != 2 or text.shape[1] != self.text_dim:
             raise SDNError(
                 f"the student takes text (batch, {self.text_dim}), got {tuple(text.shape)}"

@@ -94,9 +94,9 @@ class Teacher(nn.Module):
         return images
 
     def fold(self) -> Teacher:
-        """Fold batch norm into the convolutions, in place: what remains is exactly VGG, same outputs.
+        """Fold batch norm into the convolutions, in place: what remains is exactly VGG.
 
-        The running statistics are used, so the teacher is in evaluation mode afterwards.
+        Outputs stay those of evaluation mode, which the teacher is in afterwards.
         """
         self.eval()
         for name in list(self.norms):

@@ -54,7 +54,7 @@ class CharCNNRNN(nn.Module):
             nn.init.uniform_(parameter, -0.08, 0.08)
 
     def forward(self, characters: Tensor) -> Tensor:
-        """Return embeddings (batch, text_dim) of character indices (batch, 201) from `to_indices`."""
+        """Return embeddings (batch, text_dim) of `to_indices`' characters (batch, 201)."""
         x = self.convolutions(self.one_hot[characters].transpose(1, 2))
         x, _ = self.recurrent(x.transpose(1, 2))
         return self.project(x.mean(1))

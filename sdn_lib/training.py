@@ -95,7 +95,8 @@ def fit(
     when the loss is no longer finite.
     """
     if config.precision not in PRECISIONS:
-        raise SDNError(f"unknown precision {config.precision!r}: {near(config.precision, PRECISIONS)}")
+        hint = near(config.precision, PRECISIONS)
+        raise SDNError(f"unknown precision {config.precision!r}: {hint}")
     accelerator = Accelerator()
     task.to(accelerator.device)
     trained = [p for p in task.parameters() if p.requires_grad]

@@ -47,7 +47,8 @@ def layers(depth: int = 19, width: float = 1.0) -> tuple[Layer, ...]:
     if width * CHANNELS[0] < 1:
         raise SDNError(f"width {width} leaves block 1 without a channel: use 1/64 or more")
     table = [Layer("image", "image", 0, 3, 1, _LEVEL_OF_BLOCK[0])]
-    for block, (convolutions, full) in enumerate(zip(CONVOLUTIONS[depth], CHANNELS), start=1):
+    blocks = zip(CONVOLUTIONS[depth], CHANNELS, strict=True)
+    for block, (convolutions, full) in enumerate(blocks, start=1):
         channels, level = int(full * width), _LEVEL_OF_BLOCK[block]
         for number in range(1, convolutions + 1):
             name = f"conv{block}_{number}"

@@ -67,3 +67,17 @@ def test_bad_input_is_named(draw, rows, words):
         gaps.linear_cka(draw.normal(size=(rows, 2)), draw.normal(size=(10 if rows > 3 else 3, 2)))
     with pytest.raises(SDNError, match="constant"):
         gaps.linear_cka(np.ones((9, 2)), draw.normal(size=(9, 2)))
+
+
+def test_probe_reads_what_is_there_and_nothing_else(draw):
+    labels = draw.integers(0, 4, 600)
+    there = np.eye(4)[labels] @ draw.normal(size=(4, 10)) + 0.1 * draw.normal(size=(600, 10))
+    noise = draw.normal(size=(600, 10))
+    halves = [slice(0, 300), slice(300, 600)]
+    scores = [
+        gaps.probe_accuracy(x[halves[0]], labels[halves[0]], x[halves[1]], labels[halves[1]])
+        for x in (there, noise)
+    ]
+    assert scores[0] > 0.95 and scores[1] < 0.35
+    with pytest.raises(SDNError, match="299 labels"):
+        gaps.probe_accuracy(there[:300], labels[:299], there, labels)

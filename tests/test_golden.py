@@ -1,4 +1,4 @@
-"""Teacher, student, both stages, gradients and Adam against numbers recorded from the authors' graph.
+"""Teacher, student, both stages, gradients and Adam against numbers from the authors' graph.
 
 Width 1, 224 px, float64: the losses must agree to 1e-12. A dozen plausible mistakes (max pooling,
 a mean subtracted, B and R swapped, bilinear upsampling, ...) each break it.

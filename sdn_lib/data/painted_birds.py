@@ -14,7 +14,8 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -226,32 +227,32 @@ class Shape:
 
 
 JOINTS = ("head", "tail", "wing", "legs", "body")
+JOINT_OF_INK = {
+    "wing-": "wing",
+    "far wing": "wing",
+    "bar": "wing",
+    "back": "body",
+    "breast": "body",
+}
+JOINT_OF_INK |= {joint: joint for joint in JOINTS}
+JOINT_OF_INK |= dict.fromkeys(("crown", "beak", "ring", "eye", "glint", "ink"), "head")
 
 
-def _blob(ink: str, joint: str, text: str, when: str = "", rim: float = 1.3) -> Shape:
+def _blob(ink: str, text: str, joint: str = "", when: str = "", rim: float = 1.3) -> Shape:
     control = []
     for point in text.split(","):
         x, y = point.replace("!", "").split()
         control += [(float(x), float(y))] * (2 if "!" in point else 1)
-    return _closed(ink, joint, _catmull_rom(np.array(control)), when, rim)
+    return _shape(ink, _catmull_rom(np.array(control)), joint, when, rim)
 
 
-def _oval(
-    ink: str, joint: str, x: float, y: float, rx: float, ry: float, when: str = "", rim: float = 0.0
-) -> Shape:
+def _oval(ink: str, x: float, y: float, r: float, when: str = "", rim: float = 0.0) -> Shape:
     turn = np.linspace(0, 2 * math.pi, 20, endpoint=False)
-    points = np.stack([x + rx * np.cos(turn), y + ry * np.sin(turn)], 1)
-    return _closed(ink, joint, points, when, rim)
+    return _shape(ink, np.stack([x + r * np.cos(turn), y + r * np.sin(turn)], 1), "", when, rim)
 
 
 def _stroke(
-    ink: str,
-    joint: str,
-    text: str,
-    width: float,
-    end: float = 0.0,
-    when: str = "",
-    rim: float = 0.0,
+    ink: str, text: str, width: float, end: float = 0.0, when: str = "", rim: float = 0.0
 ) -> Shape:
     """The contour of a line `width` thick at its start, `end` (default: the same) at its end."""
     control = np.array([[float(v) for v in point.split()] for point in text.split(",")])
@@ -261,10 +262,10 @@ def _stroke(
     along = np.gradient(control, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     side = np.stack([-along[:, 1], along[:, 0]], 1) * half
-    return _closed(ink, joint, np.concatenate([control + side, (control - side)[::-1]]), when, rim)
+    return _shape(ink, np.concatenate([control + side, (control - side)[::-1]]), "", when, rim)
 
 
-def _closed(ink: str, joint: str, points: np.ndarray, when: str, rim: float) -> Shape:
+def _shape(ink: str, points: np.ndarray, joint: str, when: str, rim: float) -> Shape:
     outer = None
     if rim:
         along = np.roll(points, -1, 0) - np.roll(points, 1, 0)
@@ -273,7 +274,7 @@ def _closed(ink: str, joint: str, points: np.ndarray, when: str, rim: float) -> 
         x, y = points.T
         area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum()
         outer = points + normal * (rim if area > 0 else -rim)
-    return Shape(ink, joint, points, outer, when)
+    return Shape(ink, joint or JOINT_OF_INK[ink], points, outer, when)
 
 
 def _catmull_rom(control: np.ndarray, closed: bool = True, steps: int = 5) -> np.ndarray:
@@ -304,22 +305,22 @@ class Family:
 
 def _eye(x: float, y: float, r: float) -> tuple[Shape, ...]:
     return (
-        _oval("ring", "head", x, y, 2.0 * r, 2.0 * r, "eye_ring", rim=0.9),
-        _oval("eye", "head", x, y, r, r),
-        _oval("glint", "head", x + 0.3 * r, y - 0.35 * r, 0.36 * r, 0.36 * r),
+        _oval("ring", x, y, 2.0 * r, "eye_ring", rim=0.9),
+        _oval("eye", x, y, r),
+        _oval("glint", x + 0.3 * r, y - 0.35 * r, 0.36 * r),
     )
 
 
-def _leg(text: str, toes: str, width: float = 2.6) -> tuple[Shape, ...]:
-    return tuple(_stroke("legs", "legs", line, width, rim=0.5) for line in (text, toes))
+def _leg(leg: str, toes: str, width: float = 2.6) -> tuple[Shape, ...]:
+    return tuple(_stroke("legs", line, width, rim=0.5) for line in (leg, toes))
 
 
 def _bars(*lines: str, width: float = 4.4) -> tuple[Shape, ...]:
-    return tuple(_stroke("bar", "wing", line, width, when="wing_bars", rim=0.8) for line in lines)
+    return tuple(_stroke("bar", line, width, when="wing_bars", rim=0.8) for line in lines)
 
 
 def _quills(*lines: str) -> tuple[Shape, ...]:
-    return tuple(_stroke("wing-", "wing", line, 1.3, 0.6) for line in lines)
+    return tuple(_stroke("wing-", line, 1.3, 0.6) for line in lines)
 
 
 @cache
@@ -328,18 +329,16 @@ def families() -> dict[str, Family]:
     finch = Family(
         (
             *_leg("56 78, 55 94", "49 95, 63 95"),
-            _blob("tail", "tail", "42 56!, 22 67, 1 78!, 8 82, 8 91!, 26 83, 46 74!"),
-            _blob(
-                "breast", "body", "66 30, 78 44, 82 60, 73 76, 56 83, 40 77, 33 64, 40 48, 52 36"
-            ),
-            _blob("back", "body", "62 28!, 50 34, 38 46, 29 62, 33 70, 48 62, 62 50, 66 42!"),
-            _blob("crown", "head", "60 16!, 50 5, 38 0!, 43 13, 49 26!", "crest"),
-            _blob("breast", "head", "65 11, 77 16, 82 27, 77 38, 66 43, 55 40, 50 28, 54 17"),
-            _blob("crown", "head", "82 24!, 77 15, 65 10, 54 16, 49 28, 53 42!, 62 37, 72 32"),
-            _blob("beak", "head", "77 19!, 88 23, 97 32!, 87 36, 76 37!"),
+            _blob("tail", "42 56!, 22 67, 1 78!, 8 82, 8 91!, 26 83, 46 74!"),
+            _blob("breast", "66 30, 78 44, 82 60, 73 76, 56 83, 40 77, 33 64, 40 48, 52 36"),
+            _blob("back", "62 28!, 50 34, 38 46, 29 62, 33 70, 48 62, 62 50, 66 42!"),
+            _blob("crown", "60 16!, 50 5, 38 0!, 43 13, 49 26!", when="crest"),
+            _blob("breast", "65 11, 77 16, 82 27, 77 38, 66 43, 55 40, 50 28, 54 17", joint="head"),
+            _blob("crown", "82 24!, 77 15, 65 10, 54 16, 49 28, 53 42!, 62 37, 72 32"),
+            _blob("beak", "77 19!, 88 23, 97 32!, 87 36, 76 37!"),
             *_eye(70, 25, 3.3),
             *_leg("48 80, 46 94", "40 95, 54 95"),
-            _blob("wing", "wing", "62 46, 67 56, 60 68, 44 76, 26 82, 14 83!, 26 68, 40 55, 52 47"),
+            _blob("wing", "62 46, 67 56, 60 68, 44 76, 26 82, 14 83!, 26 68, 40 55, 52 47"),
             *_quills("52 67, 38 75, 20 81", "48 62, 34 70, 20 78"),
             *_bars("47 50, 53 59, 54 69", "36 59, 43 66, 44 75"),
         ),
@@ -348,23 +347,19 @@ def families() -> dict[str, Family]:
     )
     hawk = Family(
         (
-            _blob("tail", "tail", "34 62!, 20 80, 7 94!, 26 101!, 42 90, 52 72!"),
+            _blob("tail", "34 62!, 20 80, 7 94!, 26 101!, 42 90, 52 72!"),
             *_leg("56 84, 55 97", "48 98, 62 98", 3.2),
-            _blob(
-                "breast",
-                "body",
-                "58 20, 74 28, 83 42, 80 58, 68 72, 50 78, 36 70, 30 52, 36 32, 46 22",
-            ),
-            _blob("breast", "body", "58 64!, 76 62!, 76 80, 67 91!, 60 86, 55 76"),
+            _blob("breast", "58 20, 74 28, 83 42, 80 58, 68 72, 50 78, 36 70, 30 52, 36 32, 46 22"),
+            _blob("breast", "58 64!, 76 62!, 76 80, 67 91!, 60 86, 55 76"),
             *_leg("67 86, 67 97", "60 98, 75 98", 3.2),
-            _blob("back", "body", "58 15!, 44 19, 28 32, 20 50, 24 68, 42 58, 54 46, 64 27!"),
-            _blob("crown", "head", "63 3!, 52 -5, 41 -5!, 45 5, 52 16!", "crest"),
-            _blob("breast", "head", "66 3, 76 6, 81 13, 78 23, 68 28, 58 26, 53 17, 57 7"),
-            _blob("crown", "head", "82 11!, 75 5, 65 2.5, 56 6, 51 15, 53 30!, 62 25, 72 20"),
-            _blob("beak", "head", "77 8!, 86 9, 92 15, 91 25!, 86 20, 76 22!"),
+            _blob("back", "58 15!, 44 19, 28 32, 20 50, 24 68, 42 58, 54 46, 64 27!"),
+            _blob("crown", "63 3!, 52 -5, 41 -5!, 45 5, 52 16!", when="crest"),
+            _blob("breast", "66 3, 76 6, 81 13, 78 23, 68 28, 58 26, 53 17, 57 7", joint="head"),
+            _blob("crown", "82 11!, 75 5, 65 2.5, 56 6, 51 15, 53 30!, 62 25, 72 20"),
+            _blob("beak", "77 8!, 86 9, 92 15, 91 25!, 86 20, 76 22!"),
             *_eye(72, 13, 2.8),
-            _stroke("ink", "head", "65 8.5, 78 11", 1.8),
-            _blob("wing", "wing", "42 32, 55 38, 61 52, 57 68, 44 80, 29 89!, 20 76, 20 58, 28 42"),
+            _stroke("ink", "65 8.5, 78 11", 1.8),
+            _blob("wing", "42 32, 55 38, 61 52, 57 68, 44 80, 29 89!, 20 76, 20 58, 28 42"),
             *_quills("50 70, 40 79, 31 85", "42 69, 34 79, 30 84", "33 66, 29 76, 28 82"),
             *_bars("25 49, 42 51, 60 49", "20 65, 38 67, 58 65", width=4.8),
         ),
@@ -374,21 +369,19 @@ def families() -> dict[str, Family]:
     )
     heron = Family(
         (
-            _stroke("legs", "legs", "44 66, 50 83, 46 109", 2.6, rim=0.5),
-            _stroke("legs", "legs", "40 110, 55 110", 2.2, rim=0.5),
-            _blob("tail", "tail", "24 56!, 6 68, -9 82!, -3 93!, 16 86, 32 70!"),
-            _blob(
-                "breast", "body", "48 42, 60 47, 63 58, 52 69, 36 74, 20 71, 12 64, 20 53, 34 45"
-            ),
-            _stroke("breast", "body", "46 58, 62 49, 65 38, 54 27, 51 15, 62 8", 19, 9, rim=1.2),
-            _blob("back", "body", "56 38!, 46 39, 28 43, 8 63, 14 70, 32 62, 48 55, 58 46!"),
-            _blob("crown", "head", "57 4!, 44 3, 31 10!, 43 13, 54 14!", "crest"),
-            _blob("crown", "head", "56 1, 67 0, 76 6, 73 14, 61 18, 50 16, 48 7"),
-            _blob("beak", "head", "72 3!, 84 7, 98 14!, 84 15, 70 15!"),
+            _stroke("legs", "44 66, 50 83, 46 109", 2.6, rim=0.5),
+            _stroke("legs", "40 110, 55 110", 2.2, rim=0.5),
+            _blob("tail", "24 56!, 6 68, -9 82!, -3 93!, 16 86, 32 70!"),
+            _blob("breast", "48 42, 60 47, 63 58, 52 69, 36 74, 20 71, 12 64, 20 53, 34 45"),
+            _stroke("breast", "46 58, 62 49, 65 38, 54 27, 51 15, 62 8", 19, 9, rim=1.2),
+            _blob("back", "56 38!, 46 39, 28 43, 8 63, 14 70, 32 62, 48 55, 58 46!"),
+            _blob("crown", "57 4!, 44 3, 31 10!, 43 13, 54 14!", when="crest"),
+            _blob("crown", "56 1, 67 0, 76 6, 73 14, 61 18, 50 16, 48 7"),
+            _blob("beak", "72 3!, 84 7, 98 14!, 84 15, 70 15!"),
             *_eye(65, 7.5, 2.6),
-            _stroke("legs", "legs", "33 70, 40 86, 34 109", 2.6, rim=0.5),
-            _stroke("legs", "legs", "28 110, 43 110", 2.2, rim=0.5),
-            _blob("wing", "wing", "47 50, 52 58, 47 67, 32 74, 11 79!, 17 67, 29 56"),
+            _stroke("legs", "33 70, 40 86, 34 109", 2.6, rim=0.5),
+            _stroke("legs", "28 110, 43 110", 2.2, rim=0.5),
+            _blob("wing", "47 50, 52 58, 47 67, 32 74, 11 79!, 17 67, 29 56"),
             *_quills("40 66, 28 72, 16 76", "32 63, 24 69, 16 75"),
             *_bars("35 52, 42 60, 42 70", "25 59, 31 66, 32 74"),
         ),
@@ -399,20 +392,16 @@ def families() -> dict[str, Family]:
     duck = Family(
         (
             *_leg("52 78, 54 89", "50 90, 62 91", 3.2),
-            _blob("tail", "tail", "24 52!, 8 48, -2 37!, -1 54, 8 70, 26 72!"),
-            _blob(
-                "breast",
-                "body",
-                "66 44, 80 52, 83 66, 70 79, 46 83, 22 79, 8 66, 14 56, 30 52, 50 50",
-            ),
-            _blob("breast", "body", "62 30!, 80 38!, 83 54, 72 62, 56 58, 58 44"),
-            _blob("back", "body", "61 34!, 56 46, 38 50, 20 51, 8 60, 22 68, 46 64, 64 56, 67 42!"),
-            _blob("crown", "head", "66 20!, 58 10, 48 10!, 51 22, 58 32!", "crest"),
-            _blob("crown", "head", "73 14, 84 17, 89 27, 85 37, 76 42, 66 42, 59 35, 60 23"),
-            _blob("beak", "head", "85 22!, 94 27, 105 30, 107 35, 97 38, 84 37!"),
+            _blob("tail", "24 52!, 8 48, -2 37!, -1 54, 8 70, 26 72!"),
+            _blob("breast", "66 44, 80 52, 83 66, 70 79, 46 83, 22 79, 8 66, 14 56, 30 52, 50 50"),
+            _blob("breast", "62 30!, 80 38!, 83 54, 72 62, 56 58, 58 44"),
+            _blob("back", "61 34!, 56 46, 38 50, 20 51, 8 60, 22 68, 46 64, 64 56, 67 42!"),
+            _blob("crown", "66 20!, 58 10, 48 10!, 51 22, 58 32!", when="crest"),
+            _blob("crown", "73 14, 84 17, 89 27, 85 37, 76 42, 66 42, 59 35, 60 23"),
+            _blob("beak", "85 22!, 94 27, 105 30, 107 35, 97 38, 84 37!"),
             *_eye(77, 25, 3.2),
             *_leg("42 80, 42 90", "38 91, 50 92", 3.2),
-            _blob("wing", "wing", "60 54, 66 63, 56 73, 36 77, 16 72, 6 60!, 24 57, 44 53"),
+            _blob("wing", "60 54, 66 63, 56 73, 36 77, 16 72, 6 60!, 24 57, 44 53"),
             *_quills("52 70, 34 73, 18 69", "46 65, 30 68, 14 64"),
             *_bars("46 53, 52 62, 48 74", "34 55, 40 64, 36 76"),
         ),
@@ -422,25 +411,26 @@ def families() -> dict[str, Family]:
     )
     owl = Family(
         (
-            _blob("tail", "tail", "28 66!, 9 86!, 24 99!, 48 88!"),
+            _blob("tail", "28 66!, 9 86!, 24 99!, 48 88!"),
             *_leg("52 86, 52 97", "45 98, 58 98", 3.6),
             *_leg("64 86, 64 97", "58 98, 71 98", 3.6),
-            _blob(
-                "breast", "body", "58 30, 76 44, 81 62, 74 82, 58 91, 40 88, 28 74, 26 54, 36 38"
-            ),
-            _blob("back", "body", "50 32!, 33 36, 20 50, 18 70, 29 82, 46 62, 56 44!"),
-            _blob("wing", "wing", "43 50, 54 58, 55 72, 47 83, 34 92!, 27 78, 27 63, 34 52"),
+            _blob("breast", "58 30, 76 44, 81 62, 74 82, 58 91, 40 88, 28 74, 26 54, 36 38"),
+            _blob("back", "50 32!, 33 36, 20 50, 18 70, 29 82, 46 62, 56 44!"),
+            _blob("wing", "43 50, 54 58, 55 72, 47 83, 34 92!, 27 78, 27 63, 34 52"),
             *_quills("48 78, 42 84, 36 89", "41 77, 37 83, 34 89"),
             *_bars("30 61, 41 64, 53 61", "28 73, 40 76, 53 73", width=4.8),
-            _blob("crown", "head", "38 16!, 32 -8!, 54 4!", "crest"),
-            _blob("crown", "head", "64 5!, 83 -8!, 83 16!", "crest"),
-            _blob("crown", "head", "58 1, 76 5, 85 19, 81 36, 66 44, 46 42, 33 29, 36 12, 45 4"),
+            _blob("crown", "38 16!, 32 -8!, 54 4!", when="crest"),
+            _blob("crown", "64 5!, 83 -8!, 83 16!", when="crest"),
+            _blob("crown", "58 1, 76 5, 85 19, 81 36, 66 44, 46 42, 33 29, 36 12, 45 4"),
             _blob(
-                "breast", "head", "67 12, 77 12, 83 23, 79 35, 68 41, 55 36, 50 24, 57 13", rim=0.9
+                "breast",
+                "67 12, 77 12, 83 23, 79 35, 68 41, 55 36, 50 24, 57 13",
+                joint="head",
+                rim=0.9,
             ),
             *_eye(61, 23, 4.2),
             *_eye(76, 23, 4.2),
-            _blob("beak", "head", "66 24!, 74 27, 77 34, 73 42!, 66 35!", rim=1.0),
+            _blob("beak", "66 24!, 74 27, 77 34, 73 42!, 66 35!", rim=1.0),
         ),
         {"head": (58, 36), "tail": (36, 82), "wing": (42, 52), "legs": (58, 86), "body": (54, 60)},
         "stands",
@@ -448,18 +438,16 @@ def families() -> dict[str, Family]:
     )
     hummingbird = Family(
         (
-            _blob("far wing", "wing", "60 50!, 66 30, 65 12, 56 -6!, 50 12, 50 34, 52 50!"),
-            _blob("tail", "tail", "34 66!, 19 78, 6 93!, 15 94, 18 101!, 35 88, 46 74!"),
-            _blob("breast", "body", "60 36, 69 48, 68 62, 57 74, 42 80, 33 76, 36 62, 48 44"),
-            _blob("back", "body", "60 32!, 46 40, 34 53, 27 70, 33 80, 46 69, 57 57, 64 44!"),
-            _blob("crown", "head", "58 26!, 48 16, 38 15!, 43 26, 50 38!", "crest"),
-            _blob("breast", "head", "63 21, 72 25, 75 33, 72 42, 63 46, 54 42, 51 33, 54 25"),
-            _blob("crown", "head", "76 31!, 72 23, 63 19, 54 23, 49 33, 53 46!, 61 42, 68 36"),
-            _blob("beak", "head", "73 28!, 90 25.5, 109 21!, 109 22.5!, 90 30.5, 73 36!", rim=1.0),
+            _blob("far wing", "60 50!, 66 30, 65 12, 56 -6!, 50 12, 50 34, 52 50!"),
+            _blob("tail", "34 66!, 19 78, 6 93!, 15 94, 18 101!, 35 88, 46 74!"),
+            _blob("breast", "60 36, 69 48, 68 62, 57 74, 42 80, 33 76, 36 62, 48 44"),
+            _blob("back", "60 32!, 46 40, 34 53, 27 70, 33 80, 46 69, 57 57, 64 44!"),
+            _blob("crown", "58 26!, 48 16, 38 15!, 43 26, 50 38!", when="crest"),
+            _blob("breast", "63 21, 72 25, 75 33, 72 42, 63 46, 54 42, 51 33, 54 25", joint="head"),
+            _blob("crown", "76 31!, 72 23, 63 19, 54 23, 49 33, 53 46!, 61 42, 68 36"),
+            _blob("beak", "73 28!, 90 25.5, 109 21!, 109 22.5!, 90 30.5, 73 36!", rim=1.0),
             *_eye(66, 30, 2.9),
-            _blob(
-                "wing", "wing", "59 58!, 52 38, 40 18, 20 -4!, 14 -2, 16 16, 26 36, 40 52, 50 62!"
-            ),
+            _blob("wing", "59 58!, 52 38, 40 18, 20 -4!, 14 -2, 16 16, 26 36, 40 52, 50 62!"),
             *_quills("46 44, 36 28, 22 8", "44 50, 32 36, 20 18"),
             *_bars("40 52, 46 43, 51 34", "29 41, 35 32, 41 21", width=4.6),
         ),
@@ -468,19 +456,17 @@ def families() -> dict[str, Family]:
     )
     woodpecker = Family(
         (
-            _blob("tail", "tail", "33 70!, 44 88, 60 104!, 66 98!, 60 82, 52 68!"),
-            _stroke("legs", "legs", "64 60, 78 57, 85 50", 3.0, rim=0.5),
-            _stroke("legs", "legs", "60 72, 74 72, 85 66", 3.0, rim=0.5),
-            _blob(
-                "breast", "body", "56 22, 69 33, 74 50, 68 68, 56 81, 42 82, 32 68, 31 46, 40 30"
-            ),
-            _blob("back", "body", "54 16!, 40 27, 29 44, 27 64, 35 76, 46 60, 54 44, 60 30!"),
-            _blob("crown", "head", "62 4!, 50 -6, 36 -8!, 40 4, 46 20!", "crest"),
-            _blob("breast", "head", "58 3, 69 5, 76 13, 73 25, 62 31, 51 28, 45 18, 48 8"),
-            _blob("crown", "head", "76 12!, 69 4, 58 2, 48 7, 44 18, 48 32!, 57 26, 67 19"),
-            _blob("beak", "head", "73 7!, 85 11, 99 16!, 85 20, 72 23!"),
+            _blob("tail", "33 70!, 44 88, 60 104!, 66 98!, 60 82, 52 68!"),
+            _stroke("legs", "64 60, 78 57, 85 50", 3.0, rim=0.5),
+            _stroke("legs", "60 72, 74 72, 85 66", 3.0, rim=0.5),
+            _blob("breast", "56 22, 69 33, 74 50, 68 68, 56 81, 42 82, 32 68, 31 46, 40 30"),
+            _blob("back", "54 16!, 40 27, 29 44, 27 64, 35 76, 46 60, 54 44, 60 30!"),
+            _blob("crown", "62 4!, 50 -6, 36 -8!, 40 4, 46 20!", when="crest"),
+            _blob("breast", "58 3, 69 5, 76 13, 73 25, 62 31, 51 28, 45 18, 48 8", joint="head"),
+            _blob("crown", "76 12!, 69 4, 58 2, 48 7, 44 18, 48 32!, 57 26, 67 19"),
+            _blob("beak", "73 7!, 85 11, 99 16!, 85 20, 72 23!"),
             *_eye(65, 13, 3.0),
-            _blob("wing", "wing", "44 36, 54 45, 58 60, 53 74, 42 91!, 32 76, 29 60, 34 44"),
+            _blob("wing", "44 36, 54 45, 58 60, 53 74, 42 91!, 32 76, 29 60, 34 44"),
             *_quills("50 72, 44 82, 41 88", "42 72, 40 82, 40 88"),
             *_bars("32 50, 43 53, 56 50", "30 64, 42 67, 56 64", width=4.6),
         ),
@@ -489,22 +475,16 @@ def families() -> dict[str, Family]:
     )
     gull = Family(
         (
-            _blob("far wing", "wing", "68 48!, 80 32, 84 14, 80 -12!, 70 2, 58 24, 50 48!"),
-            _blob("tail", "tail", "26 54!, 8 56, -6 57!, -8 66, -4 75!, 14 72, 30 66!"),
-            _blob(
-                "breast",
-                "body",
-                "70 43, 84 46, 87 57, 75 67, 54 72, 34 70, 20 64, 20 56, 38 48, 56 44",
-            ),
-            _stroke("legs", "legs", "44 68, 30 73, 20 75", 3.2, 2.0, rim=0.5),
-            _blob("back", "body", "77 38!, 60 38, 38 42, 16 53, 20 61, 44 58, 66 55, 79 48!"),
-            _blob("crown", "head", "78 36!, 70 27, 60 28!, 64 36, 70 44!", "crest"),
-            _blob("crown", "head", "82 34, 91 36, 96 43, 94 51, 84 56, 75 53, 71 45, 74 37"),
-            _blob("beak", "head", "92 38!, 103 40, 113 45, 112 52!, 105 49, 92 50!"),
+            _blob("far wing", "68 48!, 80 32, 84 14, 80 -12!, 70 2, 58 24, 50 48!"),
+            _blob("tail", "26 54!, 8 56, -6 57!, -8 66, -4 75!, 14 72, 30 66!"),
+            _blob("breast", "70 43, 84 46, 87 57, 75 67, 54 72, 34 70, 20 64, 20 56, 38 48, 56 44"),
+            _stroke("legs", "44 68, 30 73, 20 75", 3.2, 2.0, rim=0.5),
+            _blob("back", "77 38!, 60 38, 38 42, 16 53, 20 61, 44 58, 66 55, 79 48!"),
+            _blob("crown", "78 36!, 70 27, 60 28!, 64 36, 70 44!", when="crest"),
+            _blob("crown", "82 34, 91 36, 96 43, 94 51, 84 56, 75 53, 71 45, 74 37"),
+            _blob("beak", "92 38!, 103 40, 113 45, 112 52!, 105 49, 92 50!"),
             *_eye(85.5, 42.5, 2.8),
-            _blob(
-                "wing", "wing", "66 60!, 60 38, 46 16, 28 2, -10 -10!, 6 4, 18 20, 28 40, 44 60!"
-            ),
+            _blob("wing", "66 60!, 60 38, 46 16, 28 2, -10 -10!, 6 4, 18 20, 28 40, 44 60!"),
             *_quills("50 48, 36 26, 18 6", "43 52, 28 32, 14 10"),
             *_bars("33 49, 42 38, 53 27", "21 29, 30 20, 41 11", width=4.8),
         ),
@@ -1000,6 +980,14 @@ def generate(
     nothing but the time it takes. The part maps are held in memory, the images are streamed.
     Raises SDNError for counts or sizes out of range, PreparedError for a folder in the way.
     """
+    config = {
+        "size": size,
+        "species": species,
+        "test_species": test_species,
+        "images_per_species": images_per_species,
+        "captions": captions,
+        "seed": seed,
+    }
     if images_per_species < 1 or captions < 1:
         raise SDNError(
             f"generate: images_per_species={images_per_species} and captions={captions} "
@@ -1007,82 +995,82 @@ def generate(
         )
     kinds = make_species(species, test_species, seed)
     paint(draw(kinds[0], seed), size)  # refuse a bad size before anything is written
-    birds = [[draw(k, (seed, k.id, i)) for i in range(images_per_species)] for k in kinds]
-    flat = [bird for own in birds for bird in own]
-    seeds = [(seed, k.id, i) for k in kinds for i in range(images_per_species)]
-    told = [describe(bird, at, captions) for bird, at in zip(flat, seeds, strict=True)]
-    total = len(flat)
+    seeds = [[(seed, k.id, i) for i in range(images_per_species)] for k in kinds]
+    birds = [[draw(k, at) for at in own] for k, own in zip(kinds, seeds, strict=True)]
+    total = species * images_per_species
     parts = np.empty((total, size, size), np.uint8)
 
-    def painted() -> Iterator[np.ndarray]:
-        # `prepared.write` takes the images first, so `parts` is full before it is written.
-        done = 0
-        for images, labels in _painted(birds, size, processes):
-            parts[done : done + len(labels)] = labels
-            done += len(labels)
-            if progress:
-                progress(done, total)
-            yield images
+    with _workers(processes, species) as spread:
+        jobs = [(own, at, captions) for own, at in zip(birds, seeds, strict=True)]
+        told = [own for chunk in spread(_describe_all, jobs) for own in chunk]
 
-    values = {name: {value: n for n, value in enumerate(v)} for name, v in ATTRIBUTES.items()}
-    return prepared.write(
-        folder,
-        images=painted(),
-        captions=[[caption.text for caption in own] for own in told],
-        class_ids=[k.id for k in kinds for _ in range(images_per_species)],
-        names=[
-            f"{k.id:03d}.{k.name.replace(' ', '_').replace('-', '_')}/{i + 1:04d}"
-            for k in kinds
-            for i in range(images_per_species)
-        ],
-        splits=[k.split for k in kinds for _ in range(images_per_species)],
-        arrays={
-            "attributes": np.array(
-                [[values[name][bird.attributes[name]] for name in ATTRIBUTES] for bird in flat],
-                np.uint8,
-            ),
-            "mentions": np.array(
-                [[[name in c.mentions for name in ATTRIBUTES] for c in own] for own in told], bool
-            ),
-            "parts": parts,
-        },
-        tables={
-            "attributes": {name: list(known) for name, known in ATTRIBUTES.items()},
-            "parts": list(PARTS),
-            "species": [
-                {"id": k.id, "name": k.name, "split": k.split, "attributes": k.attributes}
-                for k in kinds
-            ],
-        },
-        source={
-            "generator": "painted_birds",
-            "version": VERSION,
-            "size": size,
-            "species": species,
-            "test_species": test_species,
-            "images_per_species": images_per_species,
-            "captions": captions,
-            "seed": seed,
-        },
-    )
+        def painted() -> Iterator[np.ndarray]:
+            # `prepared.write` takes the images first, so `parts` is full before it is written.
+            done = 0
+            for images, labels in spread(_paint_all, [(own, size) for own in birds]):
+                parts[done : done + len(labels)] = labels
+                done += len(labels)
+                if progress:
+                    progress(done, total)
+                yield images
+
+        return _write(folder, kinds, birds, told, painted(), parts, config)
 
 
-def _painted(
-    birds: list[list[Bird]], size: int, processes: int | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Images (n, size, size, 3) and part maps (n, size, size), one species at a time, in order."""
-    jobs = [(own, size) for own in birds]
-    workers = min(processes or os.cpu_count() or 1, len(jobs))
-    if workers == 1:
-        yield from map(_paint_all, jobs)
+@contextmanager
+def _workers(processes: int | None, jobs: int) -> Iterator[Callable]:
+    """Yield a `map` that works in `processes` processes (default: all cores), results in order."""
+    count = min(processes or os.cpu_count() or 1, jobs)
+    if count == 1:
+        yield map
         return
     # Forked workers need no importable main module, so notebooks and scripts may call `generate`.
     method = "fork" if sys.platform == "linux" else "spawn"
-    with multiprocessing.get_context(method).Pool(workers) as pool:
-        yield from pool.imap(_paint_all, jobs)
+    with multiprocessing.get_context(method).Pool(count) as pool:
+        yield pool.imap
+
+
+def _describe_all(job: tuple[list[Bird], list[Seed], int]) -> list[list[Caption]]:
+    birds, seeds, count = job
+    return [describe(bird, seed, count) for bird, seed in zip(birds, seeds, strict=True)]
 
 
 def _paint_all(job: tuple[list[Bird], int]) -> tuple[np.ndarray, np.ndarray]:
     birds, size = job
     images, parts = zip(*(paint(bird, size) for bird in birds), strict=True)
     return np.stack(images), np.stack(parts)
+
+
+def _write(
+    folder: str | Path,
+    kinds: list[Species],
+    birds: list[list[Bird]],
+    told: list[list[Caption]],
+    images: Iterator[np.ndarray],
+    parts: np.ndarray,
+    config: dict[str, int],
+) -> prepared.Prepared:
+    each = range(config["images_per_species"])
+    values = {name: {value: n for n, value in enumerate(v)} for name, v in ATTRIBUTES.items()}
+    codes = [[values[a][b.attributes[a]] for a in ATTRIBUTES] for own in birds for b in own]
+    mentions = [[[a in c.mentions for a in ATTRIBUTES] for c in own] for own in told]
+    stems = {k.id: f"{k.id:03d}.{k.name.replace(' ', '_').replace('-', '_')}" for k in kinds}
+    return prepared.write(
+        folder,
+        images=images,
+        captions=[[caption.text for caption in own] for own in told],
+        class_ids=[k.id for k in kinds for _ in each],
+        names=[f"{stems[k.id]}/{i + 1:04d}" for k in kinds for i in each],
+        splits=[k.split for k in kinds for _ in each],
+        arrays={
+            "attributes": np.array(codes, np.uint8),
+            "mentions": np.array(mentions, bool),
+            "parts": parts,
+        },
+        tables={
+            "attributes": {name: list(known) for name, known in ATTRIBUTES.items()},
+            "parts": list(PARTS),
+            "species": [asdict(k) for k in kinds],
+        },
+        source={"generator": "painted_birds", "version": VERSION, **config},
+    )

@@ -124,10 +124,15 @@ def load_state(
         k.removeprefix("module."): t for k, t in tensors.items() if k.startswith("module.")
     }
     fits(path, {k: tuple(t.shape) for k, t in weights.items()}, module)
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimiser."):
             _, index, name = key.split(".")
+            parameter = parameters[int(index)]
+            if value.shape == parameter.shape:
+                # Fused Adam walks through memory: its state needs the parameter's strides.
+                value = torch.empty_like(parameter, requires_grad=False).copy_(value)
             states.setdefault(int(index), {})[name] = value
     module.load_state_dict(weights)
     optimiser.load_state_dict(

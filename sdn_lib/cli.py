@@ -126,7 +126,7 @@ def _data(options: argparse.Namespace) -> None:
 
     data = runs.dataset(profile)
     counts = ", ".join(f"{len(data.indices(s))} {s}" for s in ("train", "test"))
-    print(f"{profile.data_folder}: {len(data.images)} images ({counts})")
+    print(f"{data.folder}: {len(data.images)} images ({counts})")
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -38,7 +38,7 @@ class Evaluator(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features (batch, num_features)."""
-        return self.trunk(images * 2 - 1)
+        return self.trunk(images)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return {attribute: logits (batch, values)}."""

@@ -34,6 +34,12 @@ class DataConfig:
     captions: int = 10
     seed: int = 0
 
+    @property
+    def folder(self) -> Path:
+        """Where this data set is cached in the prepared form."""
+        counts = f"{self.species}x{self.images_per_species}x{self.captions}"
+        return ROOT / "data" / f"painted_birds-{self.size}-{counts}-seed{self.seed}"
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -78,15 +84,21 @@ class EvaluationConfig:
 class Profile:
     """A named set of all settings; `seed` is for sampling and live runs in the chapters.
 
-    Trained runs have seeds of their own, so that another `seed` still finds them. `live_steps` is
+    `judge_data` are birds of the evaluator's own. Trained runs have seeds of their own, so that
+    another `seed` still finds them. `live_steps` is
     the length of the short trainings that a chapter runs before your eyes.
     """
 
     name: str
     data: DataConfig = field(default_factory=DataConfig)
+    judge_data: DataConfig = field(
+        default_factory=lambda: DataConfig(
+            species=8400, images_per_species=4, captions=1, seed=1000
+        )
+    )
     network: NetworkConfig = field(default_factory=NetworkConfig)
     evaluator: TrainConfig = field(
-        default_factory=lambda: TrainConfig(2500, learning_rate=2e-3, seed=100)
+        default_factory=lambda: TrainConfig(3000, learning_rate=2e-3, seed=100)
     )
     teacher: TrainConfig = field(default_factory=lambda: TrainConfig(2000, seed=1))
     text: TrainConfig = field(default_factory=lambda: TrainConfig(2500, seed=2))
@@ -107,13 +119,6 @@ class Profile:
     def shipped(self) -> Path:
         """Where the trainings that ship with the project lie."""
         return ROOT / "results" / self.name
-
-    @property
-    def data_folder(self) -> Path:
-        """Where this profile's prepared data set is cached."""
-        d = self.data
-        counts = f"{d.species}x{d.images_per_species}"
-        return ROOT / "data" / f"painted_birds-{d.size}-{counts}-seed{d.seed}"
 
     def to_json(self) -> str:
         """Return the profile as JSON, which `from_json` reads back."""
@@ -159,6 +164,7 @@ PROFILES = {
     "smoke": Profile(
         name="smoke",
         data=DataConfig(size=32, species=24, test_species=8, images_per_species=8),
+        judge_data=DataConfig(32, species=24, test_species=8, images_per_species=4, seed=1000),
         network=NetworkConfig(width=1 / 16, fc_width=64, text_dim=64),
         evaluator=_short(20, seed=100),
         teacher=_short(20, seed=1),
@@ -173,6 +179,7 @@ PROFILES = {
     "gpu": Profile(
         name="gpu",
         data=DataConfig(size=128),
+        judge_data=DataConfig(128, species=8400, images_per_species=4, captions=1, seed=1000),
         network=NetworkConfig(width=0.5, fc_width=1024),
         evaluator=TrainConfig(5000, learning_rate=2e-3, seed=100),
         teacher=TrainConfig(5000, seed=1),

@@ -32,7 +32,7 @@ from sdn_lib.data import painted_birds, prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
 from sdn_lib.evaluation import Evaluator
-from sdn_lib.profiles import ROOT, Profile, TrainConfig
+from sdn_lib.profiles import ROOT, DataConfig, Profile, TrainConfig
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 from sdn_lib.text import CharCNNRNN, joint_embedding_loss, to_indices
@@ -60,18 +60,19 @@ class Run:
     folder: Path
 
 
-def dataset(profile: Profile, progress: Callable[[int, int], None] | None = None):
+def dataset(profile: Profile) -> prepared.Prepared:
     """Return the profile's prepared data set, painting it first where it is not there yet."""
-    config = dataclasses.asdict(profile.data)
-    folder = profile.data_folder
+    return painted(profile.data)
+
+
+def painted(wanted: DataConfig) -> prepared.Prepared:
+    """Return a data set of painted birds from its cache, or paint it first."""
+    config, folder = dataclasses.asdict(wanted), wanted.folder
     source = {"generator": "painted_birds", "version": painted_birds.VERSION, **config}
     if prepared.is_prepared(folder, source):
         return prepared.load(folder)
-    if progress is None:
-        count = config["species"] * config["images_per_species"]
-        bar = training.Progress("painting birds", count)
-        progress = lambda done, total: bar.update(done)  # noqa: E731
-    return painted_birds.generate(folder, **config, progress=progress)
+    bar = training.Progress("painting birds", wanted.species * wanted.images_per_species)
+    return painted_birds.generate(folder, **config, progress=lambda done, _: bar.update(done))
 
 
 # --- tasks: what `training.fit` trains ------------------------------------------------------
@@ -305,7 +306,7 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
         "command": f"sdn train {name} --profile {profile.name}",
         "hardware": machine.hardware(),
         **machine.git_state(ROOT),
-        "data": dataset(profile).checksum,
+        "data": data_of(name, profile).checksum,
         "seconds": round(log[-1]["seconds"], 1),
         "seconds_with_setup": round(time.perf_counter() - clock, 1),
         "torch": torch.__version__,
@@ -395,7 +396,7 @@ def make_task(
 
     For a `whole` training of a student every caption is embedded beforehand.
     """
-    data = dataset(profile)
+    data = data_of(name, profile)
     attributes = data.tables["attributes"]
     torch.manual_seed(settings_of(name, profile).seed)
     if name == "evaluator":
@@ -444,6 +445,11 @@ def embeddings(profile: Profile) -> np.ndarray:
     return checkpoints.read(path)[0]["embeddings"].numpy()
 
 
+def data_of(name: str, profile: Profile) -> prepared.Prepared:
+    """Return what a run trains on: the evaluator has birds of its own, and more species."""
+    return painted(profile.judge_data if name == "evaluator" else profile.data)
+
+
 def build(name: str, profile: Profile, attributes: dict, norm: bool = False) -> nn.Module:
     """Return the untrained network of a run."""
     if name not in NAMES:
@@ -470,7 +476,7 @@ def settings_of(name: str, profile: Profile) -> TrainConfig:
 def expected_config(name: str, profile: Profile) -> dict[str, Any]:
     """Return every setting that a run's weights depend on, those of the runs it needs included."""
     settings: dict[str, Any] = {
-        "data": dataclasses.asdict(profile.data),
+        "data": dataclasses.asdict(profile.judge_data if name == "evaluator" else profile.data),
         "network": dataclasses.asdict(profile.network) if name != "evaluator" else {},
         "training": {name: dataclasses.asdict(settings_of(name, profile))},
     }

@@ -39,6 +39,28 @@ def test_state_round_trip_is_exact(tmp_path):
             assert torch.equal(fresh.state_dict()["state"][index][key], value)
 
 
+def test_optimiser_state_takes_the_parameters_memory_format(tmp_path):
+    def made():
+        torch.manual_seed(0)
+        return nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)
+
+    images = torch.rand(1, 4, 5, 5)
+
+    def step(model, optimiser):
+        optimiser.zero_grad()
+        model(images).square().mean().backward()
+        optimiser.step()
+
+    whole, parts = made(), made()
+    adams = [torch.optim.Adam(m.parameters(), fused=True) for m in (whole, parts)]
+    step(whole, adams[0])
+    checkpoints.save_state(tmp_path / "s.safetensors", whole, adams[0], {})
+    checkpoints.load_state(tmp_path / "s.safetensors", parts, adams[1])
+    step(whole, adams[0])
+    step(parts, adams[1])
+    assert torch.equal(whole.weight, parts.weight)
+
+
 @pytest.mark.parametrize("keep", [0, 7, 100, -1])
 def test_a_truncated_file_is_named(tmp_path, keep):
     path = tmp_path / "w.safetensors"

@@ -148,53 +148,88 @@ def losses_of(stage, student, teacher, text, image):
 def test_losses_gradients_and_three_adam_steps(stage, golden, teacher, student, batch):
     text, image = batch
     want = golden["float64"][stage]
-    beta1, beta2 = float(np.float32(0.9)), float(np.float32(0.999))
-    rate = want["adam"]["lr"]
-    optimiser = torch.optim.Adam(student.parameters(), lr=rate, betas=(beta1, beta2), fused=True)
+    recorded = want["adam"]["total_before_each_step_and_after_last"]
+    adam = TensorFlowAdam(student, want["adam"]["lr"])
+    check = lambda name, gradient: check_gradient(name, gradient, want, golden)  # noqa: E731
     totals = []
-    power1, power2 = np.float32(1), np.float32(1)
     for step in range(1, 4):
         losses = losses_of(stage, student, teacher, text, image)
         totals.append(losses.total.item())
-        optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()
         if step == 1:
             terms = [loss.item() for loss in losses.values()]
             np.testing.assert_allclose(terms, want["terms"], rtol=1e-12)
             np.testing.assert_allclose(totals[0], want["total"], rtol=1e-12)
-            check_gradients(student, want, golden)
-        del losses
-        # TensorFlow keeps the running powers of beta in float32, even in a float64 graph.
-        power1, power2 = power1 * np.float32(0.9), power2 * np.float32(0.999)
-        rounding = np.sqrt((1 - float(power2)) / (1 - beta2**step))
-        rounding *= (1 - beta1**step) / (1 - float(power1))
-        optimiser.param_groups[0]["lr"] = rate * rounding
-        optimiser.param_groups[0]["eps"] = tensorflow_epsilon(1e-8, step, beta2)
-        optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+        seen = adam.backward_and_step(losses.total, check if step == 1 else None)
+        assert seen == set(golden_variables(golden))
     with torch.no_grad():
         totals.append(losses_of(stage, student, teacher, text, image).total.item())
-    recorded = want["adam"]["total_before_each_step_and_after_last"]
     np.testing.assert_allclose(totals, recorded, rtol=1e-9)
+    parameters = variables(student)
     for name, samples in want["adam"]["weight_samples_after"].items():
-        weight = variable(student, name)
+        weight = like_recorded(parameters[name].detach())
         check_samples(weight, samples, golden, 1e-9, f"{stage} {name} after Adam")
 
 
-def variable(student, name, gradient=False):
-    module = modules(student)[name[:-2]]
-    tensor = module.weight if name.endswith("_W") else module.bias
-    tensor = tensor.grad if gradient else tensor
+def golden_variables(golden):
+    return [name for name, _ in golden["student_variables"]]
+
+
+def variables(student):
+    """{name in golden.json: parameter}."""
+    named = {}
+    for name, module in modules(student).items():
+        named |= {f"{name}_W": module.weight, f"{name}_b": module.bias}
+    return named
+
+
+def like_recorded(tensor):
+    """HWIO of an OIHW weight, IO of an OI one; a bias stays."""
     if tensor.ndim == 4:
-        return tensor.detach().permute(2, 3, 1, 0).contiguous()
-    return tensor.detach().T.contiguous() if tensor.ndim == 2 else tensor.detach()
+        return tensor.permute(2, 3, 1, 0).contiguous()
+    return tensor.t().contiguous()
 
 
-def check_gradients(student, want, golden):
-    for name, norm in want["gradient_l2_every_variable"].items():
-        got = variable(student, name, gradient=True).norm().item()
-        assert abs(got - norm) <= 1e-10 * norm, f"gradient of {name}: {got} against {norm}"
-    for name, facts in want["gradients"].items():
-        gradient = variable(student, name, gradient=True)
+class TensorFlowAdam:
+    """PyTorch's Adam on each parameter as soon as its gradient is there, in TensorFlow's form.
+
+    Stepping inside the backward pass keeps one gradient of 144 million in memory at a time.
+    """
+
+    def __init__(self, student, rate):
+        self.step, self.rate = 0, rate
+        self.betas = float(np.float32(0.9)), float(np.float32(0.999))
+        # TensorFlow keeps the running powers of beta in float32, even in a float64 graph.
+        self.power1, self.power2 = np.float32(1), np.float32(1)
+        self.check, self.seen = None, set()
+        for name, parameter in variables(student).items():
+            adam = torch.optim.Adam([parameter], lr=rate, betas=self.betas, fused=True)
+            parameter.register_post_accumulate_grad_hook(
+                lambda p, name=name, adam=adam: self.update(name, p, adam)
+            )
+
+    def backward_and_step(self, total, check):
+        self.step, self.check, self.seen = self.step + 1, check, set()
+        self.power1, self.power2 = self.power1 * np.float32(0.9), self.power2 * np.float32(0.999)
+        total.backward()
+        return self.seen
+
+    def update(self, name, parameter, adam):
+        if self.check:
+            self.check(name, like_recorded(parameter.grad))
+        beta1, beta2 = self.betas
+        rounding = np.sqrt((1 - float(self.power2)) / (1 - beta2**self.step))
+        rounding *= (1 - beta1**self.step) / (1 - float(self.power1))
+        adam.param_groups[0]["lr"] = self.rate * rounding
+        adam.param_groups[0]["eps"] = tensorflow_epsilon(1e-8, self.step, beta2)
+        adam.step()
+        parameter.grad = None
+        self.seen.add(name)
+
+
+def check_gradient(name, gradient, want, golden):
+    norm, got = want["gradient_l2_every_variable"][name], gradient.norm().item()
+    assert abs(got - norm) <= 1e-10 * norm, f"gradient of {name}: {got} against {norm}"
+    facts = want["gradients"].get(name)
+    if facts:
         assert abs(gradient.abs().max().item() - facts["abs_max"]) <= 1e-10 * facts["abs_max"]
         check_samples(gradient, facts["samples"], golden, 1e-10, f"gradient of {name}")

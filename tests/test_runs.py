@@ -1,0 +1,176 @@
+"""Load, else train, on the smoke profile in a folder of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sdn_lib import checkpoints, profiles, runs, training
+from sdn_lib.errors import SDNError
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(profiles, "ROOT", folder)
+    yield folder
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def p(home):
+    return profiles.load("smoke", output_dir=str(home / "runs"))
+
+
+@pytest.fixture(scope="module")
+def trained(p):
+    return {name: runs.get(name, p) for name in runs.NAMES}
+
+
+def test_the_data_set_is_painted_once(p, trained, monkeypatch):
+    monkeypatch.setattr(runs.painted_birds, "generate", None)
+    data = runs.dataset(p)
+    assert len(data) == 24 * 8 and data.size == 32
+    images = runs.images(data, data.indices("train")[:3])
+    assert images.shape == (3, 3, 32, 32) and 0 <= images.min() < images.max() <= 1
+
+
+def test_everything_is_trained_once_and_then_loaded(p, trained):
+    assert trained["evaluator"].how == "trained"
+    for name, run in trained.items():
+        again = runs.get(name, p)
+        assert again.how == "loaded" and again.log == run.log
+        for key, value in run.model.state_dict().items():
+            assert torch.equal(again.model.state_dict()[key], value)
+        assert not any(q.requires_grad for q in again.model.parameters())
+
+
+def test_a_run_carries_what_made_it(p, trained):
+    for name, run in trained.items():
+        config = json.loads((run.folder / "config.json").read_text())
+        assert config["command"] == f"sdn train {name} --profile smoke"
+        assert config["settings"]["training"][name]["seed"] == getattr(p, name).seed
+        assert {"hardware", "commit", "data", "seconds"} <= set(config)
+        assert run.log[-1]["step"] == getattr(p, name).steps
+        left = {path.name for path in run.folder.iterdir()}
+        assert left - {"time_lapse.png", "time_lapse.json"} == {
+            "config.json", "log.jsonl", "weights.safetensors"
+        }  # fmt: skip
+
+
+def test_the_teacher_that_remains_is_plain_vgg(trained):
+    keys = trained["teacher"].model.state_dict()
+    assert {key.split(".")[0] for key in keys} == {"convs"} and len(keys) == 32
+
+
+def test_stage_two_starts_from_stage_one(p, trained):
+    task, _ = runs.make_task("stage_two", p, whole=False)
+    for key, value in trained["stage_one"].model.state_dict().items():
+        assert torch.equal(task.student.state_dict()[key], value)
+
+
+def test_a_rehearsal_follows_the_recorded_training(p, trained):
+    live = runs.rehearse("teacher", p)
+    recorded = {entry["step"]: entry["total"] for entry in trained["teacher"].log}
+    assert live.log[-1]["step"] == p.live_steps
+    for entry in live.log:
+        assert entry["total"] == pytest.approx(recorded[entry["step"]], rel=1e-3)
+
+
+def test_embedded_beforehand_and_encoded_on_the_way_agree(p, trained):
+    whole, _ = runs.make_task("stage_one", p)
+    live, _ = runs.make_task("stage_one", p, whole=False)
+    a, b = (task.sample(0, 3, 16) for task in (whole, live))
+    torch.testing.assert_close(a["images"], b["images"])
+    text = trained["text"].model(b["characters"])
+    torch.testing.assert_close(a["text"], text, rtol=1e-2, atol=1e-2)
+
+
+def test_time_lapse_can_be_read_back(p, trained):
+    frames, captions, rows = runs.read_time_lapse(trained["stage_two"].folder)
+    assert sorted(frames)[0] == 0 and sorted(frames)[-1] == p.stage_two.steps
+    assert all(f.shape == (8, 32, 32, 3) for f in frames.values()) and len(captions) == 8
+    encoder, student = trained["text"].model, trained["stage_two"].model
+    last = runs.paint(student, encoder, captions).permute(0, 2, 3, 1).numpy()
+    assert np.abs(last * 255 - frames[p.stage_two.steps]).max() <= 3, "float16 against float32"
+
+
+def test_evaluation_reports_scores_spread_and_protocol(p, trained):
+    report = runs.evaluate(p)
+    assert list(report["runs"]) == ["real", "chance", *runs.STUDENTS]
+    for name in runs.STUDENTS:
+        s = report["runs"][name]["accuracy"]
+        assert s["low"] <= s["mean"] <= s["high"] and len(s["values"]) == 3
+        assert report["runs"][name]["frechet"]["mean"] > 0
+    assert report["protocol"]["images"] == 64 and len(report["protocol"]["data"]) == 64
+    json.dumps(report)
+    table = runs.to_table(report)
+    assert "stage_two" in table and "64 captions" in table
+
+
+def test_other_settings_are_another_run(p, trained):
+    other = dataclasses.replace(p, network=dataclasses.replace(p.network, fc_width=32))
+    with pytest.raises(SDNError, match=r"network.fc_width is 64, wanted 32.*output_dir"):
+        runs.get("stage_one", other)
+
+
+def test_shipped_runs_are_loaded_and_those_of_other_settings_passed_over(p, trained, home):
+    shipped = home / "results" / "smoke" / "evaluator"
+    shipped.mkdir(parents=True)
+    for path in trained["evaluator"].folder.iterdir():
+        (shipped / path.name).write_bytes(path.read_bytes())
+    elsewhere = dataclasses.replace(p, output_dir=str(home / "elsewhere"))
+    assert runs.get("evaluator", elsewhere).folder == shipped
+    shorter = dataclasses.replace(elsewhere, evaluator=dataclasses.replace(p.evaluator, steps=2))
+    assert runs.get("evaluator", shorter).how == "trained"
+
+
+def test_an_interrupted_run_is_resumed_and_one_of_other_settings_refused(p, trained, home):
+    folder = home / "partial" / "teacher"
+    fresh = dataclasses.replace(p, output_dir=str(home / "partial"))
+    whole = runs.train("teacher", fresh)
+    for path in folder.iterdir():
+        path.unlink()
+    task, _ = runs.make_task("teacher", fresh)
+    training.fit(task, fresh.teacher, folder, stop_after=7)
+    (folder / "settings.json").write_text(json.dumps(runs.expected_config("teacher", fresh)))
+    longer = dataclasses.replace(fresh, teacher=dataclasses.replace(p.teacher, steps=30))
+    with pytest.raises(SDNError, match="unfinished training.*steps is 20, wanted 30"):
+        runs.train("teacher", longer)
+    resumed = runs.train("teacher", fresh)
+    for key, value in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[key], value)
+
+
+def test_damage_is_named(p, trained, home):
+    folder = home / "damaged" / "evaluator"
+    folder.mkdir(parents=True)
+    for path in trained["evaluator"].folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    damaged = dataclasses.replace(p, output_dir=str(home / "damaged"))
+    weights = folder / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(checkpoints.CheckpointError, match="weights.safetensors is damaged"):
+        runs.get("evaluator", damaged)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(SDNError, match="config.json cannot be read"):
+        runs.get("evaluator", damaged)
+    with pytest.raises(SDNError, match="unknown run 'student'"):
+        runs.get("student", p)
+
+
+def test_shipped_weights_of_the_book_are_small_and_complete():
+    shipped = runs.ROOT / "results" / "cpu"
+    if not shipped.exists():
+        pytest.skip("results/cpu is not here")
+    sizes = [(shipped / name / "weights.safetensors").stat().st_size for name in runs.NAMES]
+    assert sum(sizes) < 25e6
+    for name in runs.NAMES:
+        config = json.loads((shipped / name / "config.json").read_text())
+        expected = json.loads(json.dumps(runs.expected_config(name, profiles.PROFILES["cpu"])))
+        assert config["settings"] == expected

@@ -72,7 +72,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print JSON in place of a table")
 
     command = add("sample", _sample, "paint captions with a trained student")
-    command.add_argument("captions", nargs="+", metavar="CAPTION", help="what to paint")
+    command.add_argument("captions", nargs="*", metavar="CAPTION", help="what to paint")
+    command.add_argument("--file", type=Path, metavar="FILE", help="captions, one a line (UTF-8)")
     command.add_argument("--run", default="stage_two", metavar="RUN", help="which student")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="a PNG file")
     command.add_argument("--scale", type=int, default=4, help="magnification (default: 4)")
@@ -157,11 +158,16 @@ def _sample(options: argparse.Namespace) -> None:
     import numpy as np
     from PIL import Image
 
-    from sdn_lib import runs
+    from sdn_lib import runs, text
+
+    captions = options.captions + (text.read_captions(options.file) if options.file else [])
+    if not captions:
+        raise SDNError("there is nothing to paint: give captions, or a file of them with --file")
+    text.to_indices(captions)
 
     student = runs.get(options.run, profile).model
     encoder = runs.get("text", profile).model
-    pictures = runs.paint(student, encoder, options.captions)
+    pictures = runs.paint(student, encoder, captions)
     strip = np.concatenate([p.permute(1, 2, 0).cpu().numpy() for p in pictures], axis=1)
     strip = (strip * 255).round().astype(np.uint8)
     image = Image.fromarray(strip).resize(
@@ -171,7 +177,7 @@ def _sample(options: argparse.Namespace) -> None:
     partial = options.out.with_name(f".{options.out.name}.partial")
     image.save(partial, format="PNG")
     partial.replace(options.out)
-    print(f"{options.out}: {len(options.captions)} pictures by {options.run}")
+    print(f"{options.out}: {len(captions)} pictures by {options.run}")
 
 
 def _reproduce(options: argparse.Namespace) -> None:

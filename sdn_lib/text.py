@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +102,29 @@ def to_indices(captions: Sequence[str]) -> Tensor:
         symbols = [_INDEX.get(symbol, _UNKNOWN) for symbol in caption.lower()[:LENGTH]]
         indices[row, : len(symbols)] = torch.tensor(symbols)
     return indices
+
+
+def read_captions(path: str | Path) -> list[str]:
+    """Return the captions of a UTF-8 text file, one a line.
+
+    Raises SDNError that names the file, and the line where there is one, for a file that is
+    missing, not UTF-8, or holds no caption or an empty line between captions.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SDNError(f"{path} is missing: name a text file with one caption a line")
+    lines = []
+    for number, line in enumerate(path.read_bytes().rstrip().split(b"\n"), start=1):
+        try:
+            lines.append(line.decode("utf-8").strip())
+        except UnicodeDecodeError as error:
+            raise SDNError(
+                f"{path}, line {number}, is not UTF-8 (byte {error.object[error.start]:#04x}): "
+                "save the file as UTF-8"
+            ) from None
+        if not lines[-1]:
+            raise SDNError(f"{path}, line {number}, is empty: write one caption a line")
+    return lines
 
 
 def joint_embedding_loss(images: Tensor, texts: Tensor) -> Tensor:

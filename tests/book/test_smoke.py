@@ -1,0 +1,47 @@
+"""Every chapter at the smoke profile, through papermill: it runs, records numbers, and is quick."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from sdn_lib import profiles, runs
+from sdn_lib.reproduce import layout, reproduce
+
+CHAPTERS = 8
+
+
+@pytest.fixture(scope="module")
+def records():
+    place = layout("smoke")
+    if len(place.chapters()) < CHAPTERS:
+        pytest.skip(f"book/ holds {len(place.chapters())} of {CHAPTERS} chapters")
+    return {record["chapter"]: record for record in reproduce("smoke")}
+
+
+@pytest.mark.slow
+def test_every_chapter_runs_in_under_three_minutes_together(records):
+    assert len(records) == CHAPTERS
+    assert sum(record["seconds"] for record in records.values()) < 180
+
+
+@pytest.mark.slow
+def test_every_chapter_records_numbers_and_says_how_its_networks_came(records):
+    for name, record in records.items():
+        numbers = record["numbers"]
+        assert numbers, f"{name} glues nothing"
+        came = {key: value for key, value in numbers.items() if key.startswith("run_")}
+        assert set(came.values()) <= {"loaded", "trained", "rehearsed"}
+        assert {key.removeprefix("run_") for key in came} <= set(runs.NAMES)
+        floats = [value for value in numbers.values() if isinstance(value, float)]
+        assert all(math.isfinite(value) for value in floats), f"{name} records {numbers}"
+
+
+@pytest.mark.slow
+def test_the_scores_of_chapter_seven_are_those_of_the_library(records):
+    numbers = records["07_does_it_work"]["numbers"]
+    report = runs.evaluate(profiles.load("smoke"))
+    for name in runs.STUDENTS:
+        score = report["runs"][name]["accuracy"]["mean"]
+        assert numbers[f"c07_accuracy_{name}"] == pytest.approx(score, abs=0.03)

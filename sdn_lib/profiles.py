@@ -98,13 +98,13 @@ class Profile:
     )
     network: NetworkConfig = field(default_factory=NetworkConfig)
     evaluator: TrainConfig = field(
-        default_factory=lambda: TrainConfig(2500, learning_rate=2e-3, seed=100)
+        default_factory=lambda: TrainConfig(2000, learning_rate=2e-3, seed=100)
     )
     teacher: TrainConfig = field(default_factory=lambda: TrainConfig(2000, seed=1))
-    text: TrainConfig = field(default_factory=lambda: TrainConfig(2500, seed=2))
-    stage_one: TrainConfig = field(default_factory=lambda: TrainConfig(1200, seed=3))
-    stage_two: TrainConfig = field(default_factory=lambda: TrainConfig(1600, seed=4))
-    baseline: TrainConfig = field(default_factory=lambda: TrainConfig(4800, seed=3))
+    text: TrainConfig = field(default_factory=lambda: TrainConfig(3000, seed=2))
+    stage_one: TrainConfig = field(default_factory=lambda: TrainConfig(2400, batch=32, seed=3))
+    stage_two: TrainConfig = field(default_factory=lambda: TrainConfig(3000, batch=32, seed=4))
+    baseline: TrainConfig = field(default_factory=lambda: TrainConfig(9200, batch=32, seed=3))
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     live_steps: int = 200
     seed: int = 0

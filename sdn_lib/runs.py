@@ -136,8 +136,12 @@ class TeacherFeatures(nn.Module):
 class TextTask(training.Task):
     """The joint embedding of captions and the frozen teacher's features of their pictures.
 
-    Each batch holds `batch` different species, one picture and one caption of each.
+    Each batch holds `batch` different species, one picture and one caption of each. Most batches
+    are hard: birds that share as many attribute values as leave enough species, so that the other
+    attributes have to be read.
     """
+
+    HARD = 0.75
 
     def __init__(
         self, data: prepared.Prepared, encoder: CharCNNRNN, features: nn.Module, width: int
@@ -151,17 +155,24 @@ class TextTask(training.Task):
         self.seen = (seen - seen.mean(0)) / (seen.std(0) + 1e-3)
         self.project = nn.Linear(width, encoder.text_dim)
         nn.init.normal_(self.project.weight, std=0.3 / width**0.5)
-        ids = data.class_ids[self.rows]
-        self.members = [np.flatnonzero(ids == c) for c in np.unique(ids)]
-        self.size = len(self.members)
+        self.species = data.class_ids[self.rows]
+        self.attributes = np.asarray(data.arrays["attributes"])[self.rows]
+        self.size = len(np.unique(self.species))
 
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
         """Return features (batch, width) and characters (batch, 201) of different species."""
         if batch > self.size:
             raise SDNError(f"batch {batch} exceeds the {self.size} species of the data: lower it")
         draw = np.random.default_rng([seed, step])
-        species = draw.choice(self.size, batch, replace=False)
-        chosen = np.array([draw.choice(self.members[s]) for s in species])
+        pool = draw.permutation(len(self.rows))
+        if draw.random() < self.HARD:
+            like = self.attributes[pool[0]]
+            for column in draw.permutation(len(like)):
+                fewer = pool[self.attributes[pool, column] == like[column]]
+                if len(np.unique(self.species[fewer])) >= batch:
+                    pool = fewer
+        first = np.unique(self.species[pool], return_index=True)[1]
+        chosen = pool[draw.permutation(first)[:batch]]
         lines = [self.data.captions[row] for row in self.rows[chosen]]
         texts = [line[draw.integers(len(line))] for line in lines]
         return {"features": self.seen[chosen], "characters": to_indices(texts)}

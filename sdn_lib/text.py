@@ -77,16 +77,22 @@ class CharCNNRNN(nn.Module):
         return torch.cat(parts) if parts else torch.empty(0, self.text_dim, device=device)
 
     @torch.no_grad()
-    def calibrate(self, captions: Sequence[str]) -> None:
-        """Centre the embeddings of `captions` and scale them to unit mean variance, in place.
+    def calibrate(self, captions: Sequence[str], ridge: float = 1e-3) -> None:
+        """Centre and whiten the embeddings of `captions`, to unit mean variance, in place.
 
-        Shift and scale go into the projection, so the architecture stays the original's; distances
-        keep their ratios.
+        A direction of variance v is divided by the root of v + `ridge` x the total variance, so
+        that colours, which vary little, speak as loudly as families. It is one affine map and goes
+        into the projection: the architecture stays the original's.
         """
-        embeddings = self.encode(captions)
-        scale = embeddings.var(0).mean().sqrt()
-        self.project.bias.sub_(embeddings.mean(0)).div_(scale)
-        self.project.weight.div_(scale)
+        embeddings = self.encode(captions).double()
+        centred = embeddings - embeddings.mean(0)
+        variances, axes = torch.linalg.eigh(centred.T @ centred / len(centred))
+        variances = variances.clamp_min(0)
+        whiten = axes / (variances + ridge * variances.sum()).sqrt() @ axes.T
+        whiten /= (centred @ whiten).var(0).mean().sqrt()
+        bias = (self.project.bias.double() - embeddings.mean(0)) @ whiten
+        self.project.weight.copy_(whiten @ self.project.weight.double())
+        self.project.bias.copy_(bias)
 
 
 def to_indices(captions: Sequence[str]) -> Tensor:

@@ -82,6 +82,17 @@ def test_a_rehearsal_follows_the_recorded_training(p, trained):
         assert entry["total"] == pytest.approx(recorded[entry["step"]], rel=1e-3)
 
 
+def test_a_text_batch_holds_different_species_and_mostly_hard_ones(p, trained):
+    task, _ = runs.make_task("text", p)
+    shared = []
+    for step in range(40):
+        features = task.sample(step, seed=0, batch=8)["features"]
+        rows = [int(torch.nonzero((task.seen == f).all(1))[0, 0]) for f in features]
+        assert len(set(task.species[rows])) == 8
+        shared.append((task.attributes[rows] == task.attributes[rows[0]]).all(0).sum())
+    assert 0.5 < np.mean(np.array(shared) >= 1) < 1, "three in four batches share some attribute"
+
+
 def test_embedded_beforehand_and_encoded_on_the_way_agree(p, trained):
     whole, _ = runs.make_task("stage_one", p)
     live, _ = runs.make_task("stage_one", p, whole=False)

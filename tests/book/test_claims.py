@@ -1,0 +1,207 @@
+"""The claims that the chapters make hold in the numbers that their last run recorded.
+
+Reads the records of the executed chapters, never the networks; skips where there are none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sdn_lib import reproduce
+
+ROOT = Path(__file__).resolve().parents[2]
+RIVALS = ("stage_one", "baseline")
+
+
+def record(name: str) -> dict:
+    """Return the record of a chapter at the cpu profile; skips where it does not hold."""
+    place = reproduce.layout("cpu", ROOT)
+    if name not in place.chapters():
+        pytest.skip(f"there is no chapter {name}")
+    why = reproduce.stale(place, name)
+    if why and why != reproduce.TEXT_CHANGED:
+        pytest.skip(f"{name} at the cpu profile: {why}; `sdn reproduce` runs it")
+    return reproduce.read_record(place, name)
+
+
+@pytest.fixture(scope="module")
+def one() -> dict:
+    return record("05_stage_one")["numbers"]
+
+
+@pytest.fixture(scope="module")
+def two() -> dict:
+    return record("06_stage_two")["numbers"]
+
+
+@pytest.fixture(scope="module")
+def result() -> dict:
+    return record("07_does_it_work")["numbers"]
+
+
+@pytest.fixture(scope="module")
+def records() -> dict[str, dict]:
+    """Every chapter's record that holds; skips when these are fewer than two."""
+    found = {}
+    for name in reproduce.layout("cpu", ROOT).chapters():
+        try:
+            found[name] = record(name)
+        except pytest.skip.Exception:
+            continue
+    if len(found) < 2:
+        pytest.skip("fewer than two chapters have been run at the cpu profile")
+    return found
+
+
+def beats(numbers: Mapping[str, float], run: str, rival: str, metric: str) -> bool:
+    """Say whether the worst seed of `run` is better than the best seed of `rival`."""
+    if metric == "frechet":
+        return numbers[f"c07_frechet_{run}_high"] < numbers[f"c07_frechet_{rival}_low"]
+    return numbers[f"c07_{metric}_{run}_low"] > numbers[f"c07_{metric}_{rival}_high"]
+
+
+# ---------------------------------------------------------------- does it work?
+
+
+@pytest.mark.parametrize(
+    ("stage_two", "accuracy", "frechet"),
+    [((0.70, 0.74), True, False), ((0.50, 0.74), False, False), ((1.5, 2.5), True, False)],
+)
+def test_an_overlap_is_no_victory(stage_two: tuple, accuracy: bool, frechet: bool) -> None:
+    numbers = {}
+    for metric in ("accuracy", "frechet"):
+        for run, (low, high) in {"stage_two": stage_two, "baseline": (0.51, 0.55)}.items():
+            numbers[f"c07_{metric}_{run}_low"] = low
+            numbers[f"c07_{metric}_{run}_high"] = high
+    assert beats(numbers, "stage_two", "baseline", "accuracy") is accuracy
+    assert beats(numbers, "stage_two", "baseline", "frechet") is frechet
+    assert beats(numbers, "baseline", "stage_two", "frechet") is accuracy
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("metric", ["accuracy", "frechet"])
+def test_stage_two_beats_both_by_more_than_the_spread(
+    result: dict, rival: str, metric: str
+) -> None:
+    assert beats(result, "stage_two", rival, metric)
+
+
+@pytest.mark.parametrize("run", ["stage_two", *RIVALS])
+def test_students_lie_between_chance_and_real_pictures(result: dict, run: str) -> None:
+    assert result["c07_accuracy_chance"] < result[f"c07_accuracy_{run}"]
+    assert result[f"c07_accuracy_{run}"] <= result["c07_accuracy_real"]
+    assert result["c07_frechet_real"] <= result[f"c07_frechet_{run}"]
+
+
+def test_the_opponent_had_the_same_budget(result: dict) -> None:
+    assert result["c07_budget_ratio"] == pytest.approx(1, abs=0.01)
+
+
+def test_the_published_verdict_is_what_the_numbers_say(result: dict) -> None:
+    for metric, rival in itertools.product(("accuracy", "frechet"), RIVALS):
+        assert result[f"c07_{metric}_beats_{rival}"] is beats(result, "stage_two", rival, metric)
+    wins = sum(
+        beats(result, "stage_two", rival, metric)
+        for metric, rival in itertools.product(("accuracy", "frechet"), RIVALS)
+    )
+    assert result["c07_verdict"].count("is better than") == wins
+    assert result["c07_verdict"].count("is NOT better") == 4 - wins
+
+
+def test_the_scores_are_in_order(result: dict) -> None:
+    runs = ("real", "chance", "stage_two", *RIVALS)
+    for metric, run in itertools.product(("accuracy", "frechet", "ssim", "psnr"), runs):
+        if f"c07_{metric}_{run}" in result:
+            low, mean, high = (result[f"c07_{metric}_{run}{end}"] for end in ("_low", "", "_high"))
+            assert low <= mean <= high, (metric, run)
+
+
+def test_the_metrics_notice_what_they_should(result: dict) -> None:
+    accuracy, far = (
+        {key.removeprefix(f"c07_sanity_{metric}_"): value for key, value in result.items()
+         if key.startswith(f"c07_sanity_{metric}_")}
+        for metric in ("accuracy", "frechet")
+    )  # fmt: skip
+    assert all(accuracy[name] <= accuracy["untouched"] for name in accuracy)
+    assert all(far[name] >= far["untouched"] for name in far)
+    assert far["much_blur"] > far["a_little_blur"] > far["untouched"]
+    assert accuracy["hue_turned_by_a_quarter"] < accuracy["a_little_blur"]
+    # Only accuracy reads captions.
+    assert accuracy["captions_exchanged"] < accuracy["untouched"] - 0.2
+    assert far["captions_exchanged"] == far["untouched"]
+
+
+def test_psnr_prefers_the_blur(result: dict) -> None:
+    assert result["c07_some_psnr_perfect"] < result["c07_some_psnr_baseline"]
+    assert result["c07_some_psnr_stage_two"] < result["c07_some_psnr_stage_two_blurred"]
+
+
+# ---------------------------------------------------------------- the two stages
+
+
+def test_the_live_trainings_repeat_the_recorded_ones(one: dict, two: dict) -> None:
+    # Not exactly: another machine adds numbers up in another order, and training amplifies that.
+    assert one["c05_relative_difference"] < 0.05
+    assert two["c06_relative_difference"] < 0.05
+
+
+def test_stage_one_learns_and_blurs(one: dict) -> None:
+    assert one["c05_total_trained"] < one["c05_total_untrained"]
+    for level in ("low", "mid", "high"):
+        before, after = (one[f"c05_to_teacher_{level}_{w}"] for w in ("untrained", "stage_one"))
+        assert after < before, level
+    assert one["c05_pixel_loss_median"] < one["c05_pixel_loss_student"]
+    assert one["c05_pixel_loss_student"] < one["c05_pixel_loss_sharp"]
+
+
+def test_stage_two_sharpens_and_closes_the_gap(two: dict) -> None:
+    assert two["c06_stage_two_loss_two"] < two["c06_stage_two_loss_one"]
+    assert two["c06_sharpness_one"] < two["c06_sharpness_two"]
+    for layer in ("conv3_1", "pool5"):
+        before = two[f"c06_homogeneous_{layer}_stage_one"]
+        assert two[f"c06_homogeneous_{layer}_stage_two"] < before, layer
+
+
+# ---------------------------------------------------------------- one book, one truth
+
+
+def test_what_two_chapters_measure_agrees(one: dict, two: dict) -> None:
+    same = pytest.approx
+    assert one["c05_total_trained"] == same(two["c06_stage_one_loss_one"], rel=1e-4)
+    for layer in ("image", "pool5"):
+        a, b = (n[f"{c}_homogeneous_{layer}_stage_one"] for n, c in ((one, "c05"), (two, "c06")))
+        assert a == same(b, rel=1e-3), layer
+
+
+def test_the_yardstick_of_the_spoilt_pictures_is_that_of_the_result(result: dict) -> None:
+    if record("07_does_it_work")["seed"] != 0:
+        pytest.skip("another seed draws other training pictures")
+    ours, theirs = result["c07_sanity_frechet_untouched"], result["c07_frechet_real"]
+    assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def test_chapters_glue_under_names_of_their_own(records: dict[str, dict]) -> None:
+    for (a, first), (b, second) in itertools.combinations(records.items(), 2):
+        both = set(first["numbers"]) & set(second["numbers"])
+        assert all(name.startswith("run_") for name in both), (a, b)
+
+
+def test_chapters_saw_the_same_weights(records: dict[str, dict]) -> None:
+    assert len({r["origin"]["weights"] for r in records.values()}) == 1
+    for (a, first), (b, second) in itertools.combinations(records.items(), 2):
+        for name in set(first["numbers"]) & set(second["numbers"]):
+            # Where the first chapter trains a run, the next ones load it.
+            kinds = {first["numbers"][name], second["numbers"][name]}
+            assert kinds <= {"loaded", "trained"}, (a, b, name)
+
+
+def test_every_number_is_finite(records: dict[str, dict]) -> None:
+    for chapter, found in records.items():
+        for name, value in found["numbers"].items():
+            assert value not in ("nan", "inf", "-inf"), (chapter, name)
+            assert not isinstance(value, float) or math.isfinite(value), (chapter, name)

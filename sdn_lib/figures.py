@@ -699,6 +699,11 @@ def _layer_bars(
     axes.set_ylabel(ylabel)
     if log_scale:
         axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        if high / low < 2000:  # over more decades, powers of ten are enough
+            axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_minor_locator(ticker.NullLocator())
+            axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     keys = [Patch(color=LEVEL_COLOURS[level], label=f"{level} level")
             for level in vgg.LEVELS if level in {known[name] for name in names}]
     if len(values) > 1:

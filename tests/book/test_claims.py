@@ -159,6 +159,11 @@ def test_stage_one_learns_and_blurs(one: dict) -> None:
     assert one["c05_pixel_loss_student"] < one["c05_pixel_loss_sharp"]
 
 
+def test_high_wishes_survive_the_averaging(two: dict) -> None:
+    assert two["c06_agreement_unrelated"] < two["c06_agreement_pixels"]
+    assert two["c06_agreement_pixels"] < two["c06_agreement_high"] < 1
+
+
 def test_stage_two_sharpens_and_closes_the_gap(two: dict) -> None:
     assert two["c06_stage_two_loss_two"] < two["c06_stage_two_loss_one"]
     assert two["c06_sharpness_one"] < two["c06_sharpness_two"]

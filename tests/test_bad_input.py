@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_wrong_profile(capsys):
 
 def test_unknown_run(home, capsys):
     error = said(capsys, "train", "stage_won", "--profile", "smoke", "--output-dir", home / "x")
-    assert "did you mean 'stage_one'" in error
+    assert "'stage_one'" in error
     assert not (home / "x").exists()
 
 
@@ -112,7 +113,8 @@ def test_checkpoint_of_another_architecture(home, capsys):
     assert str(path) in error and "another architecture" in error
 
 
-def test_unknown_parameter_of_a_chapter(capsys):
+def test_unknown_parameter_of_a_chapter(capsys, monkeypatch):
+    monkeypatch.setattr(profiles, "ROOT", Path(__file__).resolve().parent.parent)
     arguments = ("reproduce", "--profile", "smoke", "--chapters", "5", "-p", "sede", "1")
     assert "'sede'" in said(capsys, *arguments)
 

@@ -91,9 +91,12 @@ def test_stage_two_beats_both_by_more_than_the_spread(
     assert beats(result, "stage_two", rival, metric)
 
 
+def test_stage_two_is_above_chance(result: dict) -> None:
+    assert result["c07_accuracy_chance_high"] < result["c07_accuracy_stage_two_low"]
+
+
 @pytest.mark.parametrize("run", ["stage_two", *RIVALS])
-def test_students_lie_between_chance_and_real_pictures(result: dict, run: str) -> None:
-    assert result["c07_accuracy_chance"] < result[f"c07_accuracy_{run}"]
+def test_real_pictures_are_the_ceiling(result: dict, run: str) -> None:
     assert result[f"c07_accuracy_{run}"] <= result["c07_accuracy_real"]
     assert result["c07_frechet_real"] <= result[f"c07_frechet_{run}"]
 
@@ -133,11 +136,11 @@ def test_the_metrics_notice_what_they_should(result: dict) -> None:
     assert accuracy["hue_turned_by_a_quarter"] < accuracy["a_little_blur"]
     # Only accuracy reads captions.
     assert accuracy["captions_exchanged"] < accuracy["untouched"] - 0.2
-    assert far["captions_exchanged"] == far["untouched"]
+    assert far["captions_exchanged"] == pytest.approx(far["untouched"], rel=1e-6)
 
 
-def test_psnr_prefers_the_blur(result: dict) -> None:
-    assert result["c07_some_psnr_perfect"] < result["c07_some_psnr_baseline"]
+def test_psnr_likes_a_blur(result: dict) -> None:
+    assert result["c07_some_psnr_perfect_reader"] < result["c07_some_psnr_baseline"]
     assert result["c07_some_psnr_stage_two"] < result["c07_some_psnr_stage_two_blurred"]
 
 

@@ -28,9 +28,9 @@ class DataConfig:
     """
 
     size: int = 64
-    species: int = 2400
-    test_species: int = 400
-    images_per_species: int = 5
+    species: int = 6000
+    test_species: int = 700
+    images_per_species: int = 3
     captions: int = 10
     seed: int = 0
 
@@ -80,27 +80,30 @@ class EvaluationConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
+def _own_birds(**changes) -> DataConfig:
+    counts = {"species": 8400, "test_species": 400, "images_per_species": 4, "captions": 1}
+    return DataConfig(**{**counts, **changes})
+
+
 @dataclass(frozen=True)
 class Profile:
     """A named set of all settings; `seed` is for sampling and live runs in the chapters.
 
-    `judge_data` are birds of the evaluator's own. Trained runs have seeds of their own, so that
+    `teacher_data` and `judge_data` are birds of the teacher's and the evaluator's own, as ImageNet
+    is not the data that a student of the paper learns from. Trained runs have seeds of their own, so that
     another `seed` still finds them. `live_steps` is
     the length of the short trainings that a chapter runs before your eyes.
     """
 
     name: str
     data: DataConfig = field(default_factory=DataConfig)
-    judge_data: DataConfig = field(
-        default_factory=lambda: DataConfig(
-            species=8400, images_per_species=4, captions=1, seed=1000
-        )
-    )
+    teacher_data: DataConfig = field(default_factory=lambda: _own_birds(seed=2000))
+    judge_data: DataConfig = field(default_factory=lambda: _own_birds(seed=1000))
     network: NetworkConfig = field(default_factory=NetworkConfig)
     evaluator: TrainConfig = field(
         default_factory=lambda: TrainConfig(2000, learning_rate=2e-3, seed=100)
     )
-    teacher: TrainConfig = field(default_factory=lambda: TrainConfig(2000, seed=1))
+    teacher: TrainConfig = field(default_factory=lambda: TrainConfig(3500, seed=1))
     text: TrainConfig = field(default_factory=lambda: TrainConfig(3000, seed=2))
     stage_one: TrainConfig = field(default_factory=lambda: TrainConfig(2400, batch=32, seed=3))
     stage_two: TrainConfig = field(default_factory=lambda: TrainConfig(3000, batch=32, seed=4))
@@ -164,7 +167,8 @@ PROFILES = {
     "smoke": Profile(
         name="smoke",
         data=DataConfig(size=32, species=24, test_species=8, images_per_species=8),
-        judge_data=DataConfig(32, species=24, test_species=8, images_per_species=4, seed=1000),
+        teacher_data=_own_birds(size=32, species=24, test_species=8, seed=2000),
+        judge_data=_own_birds(size=32, species=24, test_species=8, seed=1000),
         network=NetworkConfig(width=1 / 16, fc_width=64, text_dim=64),
         evaluator=_short(20, seed=100),
         teacher=_short(20, seed=1),
@@ -179,7 +183,8 @@ PROFILES = {
     "gpu": Profile(
         name="gpu",
         data=DataConfig(size=128),
-        judge_data=DataConfig(128, species=8400, images_per_species=4, captions=1, seed=1000),
+        teacher_data=_own_birds(size=128, seed=2000),
+        judge_data=_own_birds(size=128, seed=1000),
         network=NetworkConfig(width=0.5, fc_width=1024),
         evaluator=TrainConfig(5000, learning_rate=2e-3, seed=100),
         teacher=TrainConfig(5000, seed=1),

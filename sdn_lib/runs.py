@@ -46,6 +46,14 @@ NEEDS = {
     "baseline": ("text",),
 }
 NAMES = tuple(NEEDS)
+STUDENTS = ("baseline", "stage_one", "stage_two")
+NETWORK = {
+    "evaluator": (),
+    "teacher": ("depth", "width", "pooling", "preprocessing"),
+    "text": ("text_variant", "text_dim"),
+    **dict.fromkeys(STUDENTS, ("depth", "width", "fc_width", "text_dim")),
+}
+"""The settings of NetworkConfig that each run depends on, itself."""
 
 
 @dataclass
@@ -327,12 +335,9 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
     training.write_log(folder / "log.jsonl", log)
     _write_json(folder / "config.json", config)
     (folder / "state.safetensors").unlink(missing_ok=True)
-    began.unlink()
+    began.unlink(missing_ok=True)
     # What a chapter shows is what it would have loaded: the float16 weights.
     return dataclasses.replace(load(name, profile, folder), how="trained")
-
-
-STUDENTS = ("baseline", "stage_one", "stage_two")
 
 
 class TimeLapse:
@@ -457,8 +462,13 @@ def embeddings(profile: Profile) -> np.ndarray:
 
 
 def data_of(name: str, profile: Profile) -> prepared.Prepared:
-    """Return what a run trains on: the evaluator has birds of its own, and more species."""
-    return painted(profile.judge_data if name == "evaluator" else profile.data)
+    """Return what a run trains on: teacher and evaluator have birds, and species, of their own."""
+    return painted(_data_config(name, profile))
+
+
+def _data_config(name: str, profile: Profile) -> DataConfig:
+    own = {"teacher": profile.teacher_data, "evaluator": profile.judge_data}
+    return own.get(name, profile.data)
 
 
 def build(name: str, profile: Profile, attributes: dict, norm: bool = False) -> nn.Module:
@@ -485,14 +495,18 @@ def settings_of(name: str, profile: Profile) -> TrainConfig:
 
 
 def expected_config(name: str, profile: Profile) -> dict[str, Any]:
-    """Return every setting that a run's weights depend on, those of the runs it needs included."""
-    settings: dict[str, Any] = {
-        "data": dataclasses.asdict(profile.judge_data if name == "evaluator" else profile.data),
-        "network": dataclasses.asdict(profile.network) if name != "evaluator" else {},
+    """Return every setting that a run's weights depend on, those of the runs it needs included.
+
+    {'data', 'network', 'training'}: {run: {setting: value}}, and no setting that changes nothing.
+    """
+    settings: dict[str, dict] = {
+        "data": {name: dataclasses.asdict(_data_config(name, profile))},
+        "network": {name: {key: getattr(profile.network, key) for key in NETWORK[name]}},
         "training": {name: dataclasses.asdict(settings_of(name, profile))},
     }
     for need in NEEDS[name]:
-        settings["training"].update(expected_config(need, profile)["training"])
+        for part, values in expected_config(need, profile).items():
+            settings[part].update(values)
     return settings
 
 

@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError, near
 
-VERSION = 1
+VERSION = 2
 
 PALETTE: dict[str, tuple[int, int, int]] = {
     "black": (34, 34, 40),
@@ -803,7 +803,7 @@ SHAPED = {"beak": ("pointed",), "tail": ("short", "stiff"), "wing": ("rounded", 
 
 
 def describe(bird: Bird, seed: Seed, count: int = 10) -> list[Caption]:
-    """Describe a bird `count` times, each time by another subset of 3 to 7 of its attributes.
+    """Describe a bird `count` times, each time by another subset of 3 to 8 of its attributes.
 
     Texts hold lower-case letters, digits and ``,-.'`` only and at most 200 characters. Marks that
     are absent ("no crest") count as mentioned when the text says so.
@@ -826,7 +826,7 @@ def describe(bird: Bird, seed: Seed, count: int = 10) -> list[Caption]:
 def _subset(attributes: Mapping[str, str], dice: random.Random) -> frozenset[str]:
     chosen = {
         name
-        for name, chance in (("family", 0.76), ("facing", 0.52), ("scene", 0.52), ("size", 0.35))
+        for name, chance in (("family", 0.9), ("facing", 0.75), ("scene", 0.6), ("size", 0.35))
         if dice.random() < chance
     }
     chances = {part: 1.0 for part in COLOURED}
@@ -834,7 +834,7 @@ def _subset(attributes: Mapping[str, str], dice: random.Random) -> frozenset[str
         chances[mark] = 0.12 if attributes[mark] == "none" else 0.8
     # The smallest of exponential waits: a draw without replacement, weighted.
     order = sorted(chances, key=lambda name: dice.expovariate(1.0) / chances[name])
-    wanted = min(dice.choice((2, 3, 3, 4, 4, 5)), 7 - len(chosen))
+    wanted = min(dice.choice((3, 4, 4, 5, 5, 6)), 8 - len(chosen))
     return frozenset(chosen | set(order[: max(wanted, 3 - len(chosen))]))
 
 

@@ -113,25 +113,33 @@ def _balanced(n: int, rng: np.random.Generator, taken: set) -> list[dict[str, st
         if name not in OF_THE_IMAGE:
             order = rng.permutation(len(values))
             columns[name] = [values[order[i % len(values)]] for i in rng.permutation(n)]
-    while True:
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        seen, poor = set(taken), []
-        for i, row in enumerate(rows):
-            key = tuple(row.values())
-            hidden = row["wing_bars"] == row["wing"]
-            plain = len({row[part] for part in COLOURED[:5]}) < 3
-            if hidden or plain or key in seen:
-                poor.append(i)
-            seen.add(key)
-        if not poor:
-            taken.update(seen)
-            return rows
+    key = lambda i: tuple(column[i] for column in columns.values())  # noqa: E731
+    places: dict[tuple[str, ...], set[int]] = {}
+    for i in range(n):
+        places.setdefault(key(i), set()).add(i)
+
+    def is_poor(i: int) -> bool:
+        hidden = columns["wing_bars"][i] == columns["wing"][i]
+        plain = len({columns[part][i] for part in COLOURED[:5]}) < 3
+        return hidden or plain or key(i) in taken or min(places[key(i)]) < i
+
+    poor = {i for i in range(n) if is_poor(i)}
+    while poor:
         # Exchange one colour of a poor row with another row's: the balance stays.
         part = COLOURED[rng.integers(5)]
-        i, j = poor[0], int(rng.integers(n))
+        i, j = min(poor), int(rng.integers(n))
+        changed = {i, j} | places[key(i)] | places[key(j)]
+        for row in {i, j}:
+            places[key(row)].discard(row)
         if n == 1:
             columns[part][i] = COLOURS[rng.integers(len(COLOURS))]
         columns[part][i], columns[part][j] = columns[part][j], columns[part][i]
+        for row in (i, j):
+            places.setdefault(key(row), set()).add(row)
+        changed |= places[key(i)] | places[key(j)]
+        poor = (poor - changed) | {row for row in changed if is_poor(row)}
+    taken.update(k for k, rows in places.items() if rows)
+    return [{name: column[i] for name, column in columns.items()} for i in range(n)]
 
 
 def _name(attributes: Mapping[str, str], names: set[str], rng: np.random.Generator) -> str:

@@ -123,9 +123,9 @@ def fit(
             write_log(folder / "log.jsonl", log)
 
     progress = Progress(title, config.steps, accelerator.is_main_process)
-    step = start
+    step, last = start, min(config.steps, stop_after or config.steps)
     with _interruptible() as interrupted:
-        while step < min(config.steps, stop_after or config.steps):
+        while step < last:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step)
             batch = {
@@ -198,6 +198,7 @@ class Progress:
     def __init__(self, title: str, total: int, enabled: bool = True, every: float = 2.0) -> None:
         self.title, self.total, self.every = title, total, every
         self.enabled, self._shown, self._handle, self._bar = enabled, 0.0, None, None
+        self._line = ""
         self._began = time.perf_counter()
         self._notebook = "ipykernel" in sys.modules
         if enabled and not self._notebook and sys.stderr.isatty():
@@ -215,12 +216,22 @@ class Progress:
             if loss is not None:
                 self._bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             return
-        every = self.every if self._notebook else 30.0
-        if now - self._shown < every and step < self.total:
-            return
-        self._shown = now
         line = f"{self.title}: step {step} of {self.total}, {now - self._began:.0f} s"
-        line += f", loss {loss:.3f}" if loss is not None else ""
+        self._line = line + (f", loss {loss:.3f}" if loss is not None else "")
+        every = self.every if self._notebook else 30.0
+        if now - self._shown >= every or step >= self.total:
+            self._show()
+
+    def close(self) -> None:
+        """Finish the display, with the last step that was reported."""
+        if self._bar is not None:
+            self._bar.close()
+        self._show()
+
+    def _show(self) -> None:
+        if not self._line:
+            return
+        line, self._line, self._shown = self._line, "", time.perf_counter()
         if not self._notebook:
             print(line, file=sys.stderr, flush=True)
             return
@@ -230,11 +241,6 @@ class Progress:
             self._handle = display({"text/plain": line}, raw=True, display_id=True)
         else:
             self._handle.update({"text/plain": line}, raw=True)
-
-    def close(self) -> None:
-        """Finish the display."""
-        if self._bar is not None:
-            self._bar.close()
 
 
 @contextmanager

@@ -250,7 +250,7 @@ def test_captions_are_short_plain_varied_and_repeatable(species):
         assert len(captions) == 10 and len({c.mentions for c in captions}) >= 8
         for caption in captions:
             assert re.fullmatch(r"[a-z0-9 ,\-.']{10,200}", caption.text)
-            assert "  " not in caption.text and 3 <= len(caption.mentions) <= 7
+            assert "  " not in caption.text and 3 <= len(caption.mentions) <= 8
             for name in caption.mentions:
                 share[name] += 1 / 2000
     assert 0.7 < share["family"] < 0.82
@@ -318,3 +318,20 @@ def test_the_script_writes_a_data_set_and_reports_errors(tmp_path):
     good = subprocess.run([*command, "--size", "16"], cwd=ROOT, capture_output=True, text=True)
     assert good.returncode == 0, good.stderr
     assert len(prepared.load(tmp_path / "s")) == 12
+
+
+def test_birds_that_fit_a_caption_share_what_it_names_and_nothing_else(made, monkeypatch):
+    painted, paint = [], birds.paint
+    monkeypatch.setattr(birds, "paint", lambda bird, n: (painted.append(bird), paint(bird, n))[1])
+    row, caption = 3, made.captions[3][0]
+    flock = birds.fitting(made, row, caption, 20)
+    assert flock.shape == (20, made.size, made.size, 3) and flock.dtype == np.uint8
+    table = made.tables["attributes"]
+    for column, (name, values) in enumerate(table.items()):
+        shown = {bird.attributes[name] for bird in painted}
+        told = made.arrays["mentions"][row, 0, column]
+        own = values[made.arrays["attributes"][row, column]]
+        assert shown == {own} if told else len(shown) > 1
+    assert np.array_equal(flock, birds.fitting(made, row, caption, 20))
+    with pytest.raises(SDNError, match="has no caption"):
+        birds.fitting(made, row, "a bird", 5)

@@ -1025,6 +1025,24 @@ def generate(
         return _write(folder, kinds, birds, told, painted(), parts, config)
 
 
+def fitting(
+    data: prepared.Prepared, row: int, caption: str, count: int, seed: int = 0
+) -> np.ndarray:
+    """Paint `count` birds that fit a caption of picture `row`, uint8 (count, size, size, 3) RGB.
+
+    They share with that picture what the caption names; all else is drawn anew. Raises SDNError
+    for a caption that the picture does not have.
+    """
+    if caption not in data.captions[row]:
+        raise SDNError(f"picture {row} has no caption {caption!r}: take one of data.captions[row]")
+    told = data.arrays["mentions"][row, data.captions[row].index(caption)]
+    table = data.tables["attributes"].items()
+    codes = data.arrays["attributes"][row]
+    fixed = {n: v[code] for (n, v), code, said in zip(table, codes, told, strict=True) if said}
+    birds = [bird_from(fixed, (seed, int(row), i)) for i in range(count)]
+    return np.stack([paint(bird, data.size)[0] for bird in birds])
+
+
 @contextmanager
 def _workers(processes: int | None, jobs: int) -> Iterator[Callable]:
     """Yield a `map` that works in `processes` processes (default: all cores), results in order."""

@@ -45,9 +45,9 @@ class DataConfig:
 class NetworkConfig:
     """Teacher, student and text encoder: VGG depth, width multiplier, widths of the text path."""
 
-    depth: int = 19
+    depth: int = 13
     width: float = 0.25
-    fc_width: int = 512
+    fc_width: int = 768
     text_dim: int = 1024
     text_variant: str = "cvpr"
     pooling: str = "avg"
@@ -59,6 +59,8 @@ class TrainConfig:
     """One training: `steps` of `batch` samples, Adam with a one-cycle or constant learning rate.
 
     `clip` bounds the gradient's norm (0: no bound); `precision` is 'fp32' or 'bf16' autocast.
+    `image_weight` multiplies the image term of a stage's loss: the authors' pictures are in 0..255,
+    ours in 0..1.
     """
 
     steps: int
@@ -67,6 +69,7 @@ class TrainConfig:
     schedule: str = "one_cycle"
     clip: float = 10.0
     precision: str = "bf16"
+    image_weight: float = 1.0
     seed: int = 0
     log_every: int = 10
     checkpoint_every: int = 250
@@ -83,6 +86,11 @@ class EvaluationConfig:
 def _own_birds(**changes) -> DataConfig:
     counts = {"species": 8400, "test_species": 400, "images_per_species": 4, "captions": 1}
     return DataConfig(**{**counts, **changes})
+
+
+def _student(steps: int, **changes) -> TrainConfig:
+    settings = {"batch": 16, "learning_rate": 2e-3, "image_weight": 5.0, "log_every": 20}
+    return TrainConfig(steps, **{**settings, "checkpoint_every": 1000, **changes})
 
 
 @dataclass(frozen=True)
@@ -103,11 +111,11 @@ class Profile:
     evaluator: TrainConfig = field(
         default_factory=lambda: TrainConfig(2000, learning_rate=2e-3, seed=100)
     )
-    teacher: TrainConfig = field(default_factory=lambda: TrainConfig(3500, seed=1))
+    teacher: TrainConfig = field(default_factory=lambda: TrainConfig(3000, seed=1))
     text: TrainConfig = field(default_factory=lambda: TrainConfig(3000, seed=2))
-    stage_one: TrainConfig = field(default_factory=lambda: TrainConfig(2400, batch=32, seed=3))
-    stage_two: TrainConfig = field(default_factory=lambda: TrainConfig(3000, batch=32, seed=4))
-    baseline: TrainConfig = field(default_factory=lambda: TrainConfig(9200, batch=32, seed=3))
+    stage_one: TrainConfig = field(default_factory=lambda: _student(4000, seed=3))
+    stage_two: TrainConfig = field(default_factory=lambda: _student(12000, seed=4))
+    baseline: TrainConfig = field(default_factory=lambda: _student(29400, seed=3))
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     live_steps: int = 200
     seed: int = 0
@@ -173,9 +181,9 @@ PROFILES = {
         evaluator=_short(20, seed=100),
         teacher=_short(20, seed=1),
         text=_short(10, seed=2),
-        stage_one=_short(10, seed=3),
-        stage_two=_short(10, seed=4),
-        baseline=_short(20, seed=3),
+        stage_one=_student(10, log_every=1, seed=3),
+        stage_two=_student(10, log_every=1, seed=4),
+        baseline=_student(34, log_every=1, seed=3),
         evaluation=EvaluationConfig(images=64, seeds=(0, 1, 2)),
         live_steps=4,
     ),
@@ -185,13 +193,13 @@ PROFILES = {
         data=DataConfig(size=128),
         teacher_data=_own_birds(size=128, seed=2000),
         judge_data=_own_birds(size=128, seed=1000),
-        network=NetworkConfig(width=0.5, fc_width=1024),
+        network=NetworkConfig(depth=19, width=0.5, fc_width=1024),
         evaluator=TrainConfig(5000, learning_rate=2e-3, seed=100),
         teacher=TrainConfig(5000, seed=1),
         text=TrainConfig(6000, seed=2),
-        stage_one=TrainConfig(6000, seed=3),
-        stage_two=TrainConfig(8000, seed=4),
-        baseline=TrainConfig(24000, seed=3),
+        stage_one=_student(10000, batch=32, seed=3),
+        stage_two=_student(30000, batch=32, seed=4),
+        baseline=_student(73400, batch=32, seed=3),
     ),
 }
 

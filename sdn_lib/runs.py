@@ -467,7 +467,9 @@ def embeddings(profile: Profile) -> np.ndarray:
     key = {"data": data.checksum, "encoder": hashlib.sha256(weights).hexdigest()}
     if not path.exists() or checkpoints.read_meta(path) != key:
         lines = [line for lines in data.captions for line in lines]
-        table = run.model.encode(lines).half().view(len(data), -1, run.model.text_dim)
+        with torch.autocast(run.model.project.weight.device.type, torch.bfloat16):
+            table = run.model.encode(lines)
+        table = table.half().view(len(data), -1, run.model.text_dim)
         checkpoints.save(path, {"embeddings": table}, key)
     return checkpoints.read(path)[0]["embeddings"].numpy()
 

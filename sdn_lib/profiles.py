@@ -43,7 +43,10 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Teacher, student and text encoder: VGG depth, width multiplier, widths of the text path."""
+    """Teacher, student and text encoder: VGG depth, width multiplier, widths of the text path.
+
+    With `student_norm` a student has batch norm while it is trained.
+    """
 
     depth: int = 13
     width: float = 0.25
@@ -52,6 +55,7 @@ class NetworkConfig:
     text_variant: str = "cvpr"
     pooling: str = "avg"
     preprocessing: str = "imagenet"
+    student_norm: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,9 @@ class Profile:
     """A named set of all settings; `seed` is for sampling and live runs in the chapters.
 
     `teacher_data` and `judge_data` are birds of the teacher's and the evaluator's own, as ImageNet
-    is not the data that a student of the paper learns from. Trained runs have seeds of their own, so that
-    another `seed` still finds them. `live_steps` is
-    the length of the short trainings that a chapter runs before your eyes.
+    is not the data that a student of the paper learns from. Trained runs have seeds of their own,
+    so that another `seed` still finds them. `live_steps` is the length of the short trainings that
+    a chapter runs before your eyes.
     """
 
     name: str

@@ -51,7 +51,7 @@ NETWORK = {
     "evaluator": (),
     "teacher": ("depth", "width", "pooling", "preprocessing"),
     "text": ("text_variant", "text_dim"),
-    **dict.fromkeys(STUDENTS, ("depth", "width", "fc_width", "text_dim")),
+    **dict.fromkeys(STUDENTS, ("depth", "width", "fc_width", "text_dim", "student_norm")),
 }
 """The settings of NetworkConfig that each run depends on, itself."""
 
@@ -297,10 +297,17 @@ def get(name: str, profile: Profile, progress: bool = True) -> Run:
 
 
 def load(name: str, profile: Profile, folder: Path) -> Run:
-    """Return a run from its folder, without looking anywhere else."""
-    model = build(name, profile, dataset(profile).tables["attributes"])
+    """Return a run from its folder, without looking anywhere else.
+
+    A student's file keeps the batch norm that it was trained with; the model has it folded away.
+    """
+    attributes = dataset(profile).tables["attributes"]
+    norm = name in STUDENTS and profile.network.student_norm
+    model = build(name, profile, attributes, norm)
     checkpoints.load_weights(folder / "weights.safetensors", model)
     log = training.read_log(folder / "log.jsonl")
+    if name in STUDENTS:
+        model.fold()
     model.eval().requires_grad_(False)
     return Run(name, model, "loaded", log, _read_config(folder), folder)
 
@@ -412,7 +419,10 @@ def rehearse(name: str, profile: Profile) -> Run:
     often = min(settings.log_every, profile.live_steps)
     settings = dataclasses.replace(settings, log_every=often)
     log = training.fit(task, settings, stop_after=profile.live_steps, title=f"{name}, live")
-    model = finish(task).requires_grad_(False)
+    model = finish(task)
+    if name in STUDENTS:
+        model.fold()
+    model.requires_grad_(False)
     return Run(name, model, "rehearsed", log, {}, profile.runs / name)
 
 
@@ -435,10 +445,10 @@ def make_task(
         features = TeacherFeatures(build("teacher", profile, attributes, norm=True))
         task = AttributeTask(data, features, features.width)
         return task, lambda t: features.teacher.fold()
-    needs = {need: get(need, profile).model for need in NEEDS[name]}
+    needs = {need: get(need, profile) for need in NEEDS[name]}
     torch.manual_seed(settings_of(name, profile).seed)
     if name == "text":
-        features = TeacherFeatures(needs["teacher"])
+        features = TeacherFeatures(needs["teacher"].model)
         task = TextTask(data, build("text", profile, attributes), features, features.width)
 
         def finish(t: training.Task) -> nn.Module:
@@ -447,12 +457,16 @@ def make_task(
             return task.encoder.eval()
 
         return task, finish
-    student = build(name, profile, attributes)
+    student = build(name, profile, attributes, profile.network.student_norm)
     if name == "stage_two":
-        student.load_state_dict(needs["stage_one"].state_dict())
+        checkpoints.load_weights(needs["stage_one"].folder / "weights.safetensors", student)
+    teacher, options = None, {}
+    if name != "baseline":
+        teacher = needs["teacher"].model
+        options["weights"] = {"image": settings_of(name, profile).image_weight}
     mode = "pixels" if name == "baseline" else name
     table = embeddings(profile) if whole else None
-    task = DistillationTask(data, student, needs.get("teacher"), needs["text"], mode, table)
+    task = DistillationTask(data, student, teacher, needs["text"].model, mode, table, **options)
     return task, lambda t: t.student.eval()
 
 
@@ -485,7 +499,7 @@ def _data_config(name: str, profile: Profile) -> DataConfig:
 
 
 def build(name: str, profile: Profile, attributes: dict, norm: bool = False) -> nn.Module:
-    """Return the untrained network of a run."""
+    """Return the untrained network of a run; `norm` adds batch norm to a teacher or a student."""
     if name not in NAMES:
         raise SDNError(f"unknown run {name!r}: {near(name, NAMES)}")
     n = profile.network
@@ -496,7 +510,8 @@ def build(name: str, profile: Profile, attributes: dict, norm: bool = False) -> 
         return teacher.to(memory_format=torch.channels_last)
     if name == "text":
         return CharCNNRNN(n.text_variant, n.text_dim)
-    student = Student(n.depth, n.width, profile.data.size, n.text_dim, n.fc_width)
+    size = profile.data.size
+    student = Student(n.depth, n.width, size, n.text_dim, n.fc_width, norm=norm)
     return student.to(memory_format=torch.channels_last)
 
 

@@ -70,8 +70,23 @@ def test_the_teacher_that_remains_is_plain_vgg(trained):
 
 def test_stage_two_starts_from_stage_one(p, trained):
     task, _ = runs.make_task("stage_two", p, whole=False)
+    assert task.student.norms and not trained["stage_one"].model.norms
+    start = task.student.fold().state_dict()
     for key, value in trained["stage_one"].model.state_dict().items():
-        assert torch.equal(task.student.state_dict()[key], value)
+        assert torch.equal(start[key], value)
+
+
+def test_a_student_without_norm_trains_too(p, trained):
+    plain = dataclasses.replace(p.network, student_norm=False)
+    other = dataclasses.replace(p, network=plain)
+    run = runs.rehearse("stage_one", other)
+    assert run.log and not run.model.norms
+    difference = runs._difference(
+        runs.expected_config("teacher", p), runs.expected_config("teacher", other)
+    )
+    assert not difference, "the teacher does not depend on the student"
+    with pytest.raises(SDNError, match="student_norm is True, wanted False"):
+        runs.get("stage_one", other)
 
 
 def test_a_rehearsal_follows_the_recorded_training(p, trained):

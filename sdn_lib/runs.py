@@ -481,9 +481,7 @@ def embeddings(profile: Profile) -> np.ndarray:
     key = {"data": data.checksum, "encoder": hashlib.sha256(weights).hexdigest()}
     if not path.exists() or checkpoints.read_meta(path) != key:
         lines = [line for lines in data.captions for line in lines]
-        with torch.autocast(run.model.project.weight.device.type, torch.bfloat16):
-            table = run.model.encode(lines)
-        table = table.half().view(len(data), -1, run.model.text_dim)
+        table = run.model.encode(lines).half().view(len(data), -1, run.model.text_dim)
         checkpoints.save(path, {"embeddings": table}, key)
     return checkpoints.read(path)[0]["embeddings"].numpy()
 
@@ -527,10 +525,11 @@ def expected_config(name: str, profile: Profile) -> dict[str, Any]:
 
     {'data', 'network', 'training'}: {run: {setting: value}}, and no setting that changes nothing.
     """
+    training_settings = dataclasses.asdict(settings_of(name, profile))
     settings: dict[str, dict] = {
         "data": {name: dataclasses.asdict(_data_config(name, profile))},
         "network": {name: {key: getattr(profile.network, key) for key in NETWORK[name]}},
-        "training": {name: dataclasses.asdict(settings_of(name, profile))},
+        "training": {name: training_settings},
     }
     for need in NEEDS[name]:
         for part, values in expected_config(need, profile).items():

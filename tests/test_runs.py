@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdn_lib import checkpoints, profiles, runs, training
+from sdn_lib import checkpoints, profiles, runs, training, vgg
 from sdn_lib.errors import SDNError
 
 
@@ -63,9 +63,11 @@ def test_a_run_carries_what_made_it(p, trained):
         }  # fmt: skip
 
 
-def test_the_teacher_that_remains_is_plain_vgg(trained):
+def test_the_teacher_that_remains_is_plain_vgg(p, trained):
+    table = vgg.layers(p.network.depth, p.network.width)
+    convs = [layer.name for layer in table if layer.kind == "conv"]
     keys = trained["teacher"].model.state_dict()
-    assert {key.split(".")[0] for key in keys} == {"convs"} and len(keys) == 32
+    assert set(keys) == {f"convs.{name}.{part}" for name in convs for part in ("weight", "bias")}
 
 
 def test_stage_two_starts_from_stage_one(p, trained):
@@ -141,7 +143,7 @@ def test_evaluation_reports_scores_spread_and_protocol(p, trained):
 
 def test_other_settings_are_another_run(p, trained):
     other = dataclasses.replace(p, network=dataclasses.replace(p.network, fc_width=32))
-    with pytest.raises(SDNError, match=r"network.fc_width is 64, wanted 32.*output_dir"):
+    with pytest.raises(SDNError, match=r"network.stage_one.fc_width is 64, wanted 32.*output_dir"):
         runs.get("stage_one", other)
 
 

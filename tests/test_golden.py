@@ -6,7 +6,6 @@ a mean subtracted, B and R swapped, bilinear upsampling, ...) each break it.
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import json
 
@@ -67,7 +66,6 @@ def modules(student):
 
 @pytest.fixture
 def student(inputs):
-    gc.collect()  # hooks tie the last test's parameters and optimisers into cycles
     with torch.device("meta"):
         model = Student(19, 1.0, 224, 1024, 4096, output="authors")
     model = model.to_empty(device="cpu").double()
@@ -147,11 +145,12 @@ def losses_of(stage, student, teacher, text, image):
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])
-def test_losses_gradients_and_three_adam_steps(stage, golden, teacher, student, batch):
+def test_losses_gradients_and_three_adam_steps(request, stage, golden, teacher, student, batch):
     text, image = batch
     want = golden["float64"][stage]
     recorded = want["adam"]["total_before_each_step_and_after_last"]
     adam = TensorFlowAdam(student, want["adam"]["lr"])
+    request.addfinalizer(adam.remove_hooks)
     check = lambda name, gradient: check_gradient(name, gradient, want, golden)  # noqa: E731
     totals = []
     for step in range(1, 4):
@@ -202,12 +201,16 @@ class TensorFlowAdam:
         self.betas = float(np.float32(0.9)), float(np.float32(0.999))
         # TensorFlow keeps the running powers of beta in float32, even in a float64 graph.
         self.power1, self.power2 = np.float32(1), np.float32(1)
-        self.check, self.seen = None, set()
+        self.check, self.seen, self.hooks = None, set(), []
         for name, parameter in variables(student).items():
             adam = torch.optim.Adam([parameter], lr=rate, betas=self.betas, fused=True)
-            parameter.register_post_accumulate_grad_hook(
-                lambda p, name=name, adam=adam: self.update(name, p, adam)
-            )
+            hook = lambda p, name=name, adam=adam: self.update(name, p, adam)  # noqa: E731
+            self.hooks.append(parameter.register_post_accumulate_grad_hook(hook))
+
+    def remove_hooks(self):
+        """Until then the hooks keep weights and moments in memory, out of the collector's reach."""
+        for hook in self.hooks:
+            hook.remove()
 
     def backward_and_step(self, total, check):
         self.step, self.check, self.seen = self.step + 1, check, set()

@@ -83,7 +83,10 @@ def versions() -> dict[str, str]:
 
 
 def git_state(root: Path) -> dict[str, Any]:
-    """Return {'commit', 'dirty'} of a checkout; both None outside of one."""
+    """Return {'commit', 'dirty'} of a checkout; both None outside of one.
+
+    Dirty means, as for `git describe`, that tracked files were changed.
+    """
 
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(root), *arguments]
@@ -96,7 +99,8 @@ def git_state(root: Path) -> dict[str, Any]:
     top = git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != root:
         return {"commit": None, "dirty": None}
-    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
 
 
 def seconds(value: float) -> str:

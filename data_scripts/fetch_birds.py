@@ -1,0 +1,28 @@
+"""Fetch CUB-200-2011 with its captions and precomputed embeddings into a folder."""
+
+from __future__ import annotations
+
+import sys
+
+from sdn_lib.data import fetch
+
+LICENCE = (
+    "For research use: the images of CUB-200-2011 (Wah et al., 2011), the captions of Reed et "
+    "al. (2016), the embeddings of StackGAN (Zhang et al., 2017). The photographs belong to "
+    "their photographers. They come from their owners' addresses; do not redistribute them."
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read the command line, fetch, and return the exit status: 0, 1 after an error, or 130."""
+    return fetch.command_line(
+        fetch.BIRDS,
+        description=__doc__,
+        licence=LICENCE,
+        folder="data/raw/birds",
+        arguments=arguments,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

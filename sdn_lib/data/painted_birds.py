@@ -9,12 +9,8 @@ paint.
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
 import random
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from sdn_lib.data import prepared
+from sdn_lib.data.parallel import workers
 from sdn_lib.errors import SDNError, near
 
 VERSION = 2
@@ -1008,7 +1005,7 @@ def generate(
     total = species * images_per_species
     parts = np.empty((total, size, size), np.uint8)
 
-    with _workers(processes, species) as spread:
+    with workers(processes, species) as spread:
         jobs = [(own, at, captions) for own, at in zip(birds, seeds, strict=True)]
         told = [own for chunk in spread(_describe_all, jobs) for own in chunk]
 
@@ -1041,19 +1038,6 @@ def fitting(
     fixed = {n: v[code] for (n, v), code, said in zip(table, codes, told, strict=True) if said}
     birds = [bird_from(fixed, (seed, int(row), i)) for i in range(count)]
     return np.stack([paint(bird, data.size)[0] for bird in birds])
-
-
-@contextmanager
-def _workers(processes: int | None, jobs: int) -> Iterator[Callable]:
-    """Yield a `map` that works in `processes` processes (default: all cores), results in order."""
-    count = min(processes or os.cpu_count() or 1, jobs)
-    if count == 1:
-        yield map
-        return
-    # Forked workers need no importable main module, so notebooks and scripts may call `generate`.
-    method = "fork" if sys.platform == "linux" else "spawn"
-    with multiprocessing.get_context(method).Pool(count) as pool:
-        yield pool.imap
 
 
 def _describe_all(job: tuple[list[Bird], list[Seed], int]) -> list[list[Caption]]:

@@ -213,27 +213,28 @@ def _check_lengths(count, captions, class_ids, names, splits, arrays) -> None:
 
 
 def _write_images(path: Path, images, count: int) -> None:
+    # In sequence, not by a memory map: its pages would count as this process's memory.
     chunks = iter([images] if isinstance(images, np.ndarray) else images)
-    out, row = None, 0
-    for chunk in chunks:
-        if chunk.dtype != np.uint8 or chunk.ndim != 4 or chunk.shape[3] != 3:
-            raise PreparedError(
-                f"images must be uint8 (n, height, width, 3), got {chunk.dtype} {chunk.shape}"
-            )
-        if out is None:
-            out = np.lib.format.open_memmap(
-                path, mode="w+", dtype=np.uint8, shape=(count, *chunk.shape[1:])
-            )
-        if chunk.shape[1:] != out.shape[1:] or row + len(chunk) > count:
-            raise PreparedError(
-                f"images {row} to {row + len(chunk) - 1} have shape {chunk.shape[1:]}, "
-                f"expected {count} images of {out.shape[1:]}"
-            )
-        out[row : row + len(chunk)] = chunk
-        row += len(chunk)
-    if out is None or row != count:
+    shape, row = None, 0
+    with path.open("wb") as file:
+        for chunk in chunks:
+            if chunk.dtype != np.uint8 or chunk.ndim != 4 or chunk.shape[3] != 3:
+                raise PreparedError(
+                    f"images must be uint8 (n, height, width, 3), got {chunk.dtype} {chunk.shape}"
+                )
+            if shape is None:
+                shape = chunk.shape[1:]
+                header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+            if chunk.shape[1:] != shape or row + len(chunk) > count:
+                raise PreparedError(
+                    f"images {row} to {row + len(chunk) - 1} have shape {chunk.shape[1:]}, "
+                    f"expected {count} images of {shape}"
+                )
+            file.write(np.ascontiguousarray(chunk).data)
+            row += len(chunk)
+    if shape is None or row != count:
         raise PreparedError(f"{row} images came, names has {count}")
-    out.flush()
 
 
 def _swap(new: Path, folder: Path) -> None:

@@ -1,0 +1,127 @@
+"""CUB-200-2011, its human captions, and the text-to-image split of Reed et al. and StackGAN.
+
+A folder to read holds
+
+===================  ==========================================================================
+`CUB_200_2011/`      the official archive: `images/`, `images.txt`, `classes.txt`,
+                     `image_class_labels.txt`, `bounding_boxes.txt`
+`text_c10/`          `<class folder>/<image>.txt`, ten captions each
+`train/`, `test/`    optional: `filenames.pickle`, `class_info.pickle` and
+                     `char-CNN-RNN-embeddings.pickle`, as StackGAN published them
+===================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sdn_lib.data import photos
+from sdn_lib.data.photos import Reading
+from sdn_lib.errors import SDNError
+
+COUNTS = {"train": 8855, "test": 2933}
+
+# fmt: off
+TEST_CLASSES = (
+    1, 4, 6, 8, 9, 14, 23, 29, 31, 33, 34, 35, 36, 37, 38, 43, 49, 51, 53, 66, 72, 79, 83, 84, 86,
+    91, 95, 96, 98, 101, 102, 103, 112, 114, 119, 121, 130, 135, 138, 147, 156, 163, 165, 166, 180,
+    183, 185, 186, 187, 197,
+)
+"""Ids of the 50 classes of the text-to-image test split; `train_test_split.txt` is another one."""
+# fmt: on
+
+
+def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None = None) -> Reading:
+    """Read a folder of CUB with captions and check it.
+
+    The split must have 8,855 and 2,933 images unless `subset` says that the folder holds a part
+    of the data set. `classes` keeps only some class ids; files of the others need not be there.
+    Raises SDNError, which names the file, for an image or caption file that is missing or that no
+    image list knows, for other than ten captions, and for lists that disagree.
+    """
+    folder = Path(folder)
+    root = folder / "CUB_200_2011"
+    paths = {
+        name: root / f"{name}.txt"
+        for name in ("images", "classes", "image_class_labels", "bounding_boxes")
+    }
+    files = _table(paths["images"], 1)
+    names_of = {number: one for number, (one,) in _table(paths["classes"], 1).items()}
+    labels = _table(paths["image_class_labels"], 1)
+    boxes = _table(paths["bounding_boxes"], 4)
+    for key, table in (("image_class_labels", labels), ("bounding_boxes", boxes)):
+        if table.keys() != files.keys():
+            number = min(table.keys() ^ files.keys())
+            raise SDNError(
+                f"{paths[key]} has {len(table)} lines and images.txt {len(files)}; image {number} "
+                "is in one of them only: unpack CUB_200_2011.tgz again"
+            )
+    class_ids = []
+    for number, (file,) in files.items():
+        (label,) = labels[number]
+        own = int(label) if label.isdecimal() else 0
+        parts = file.split("/")
+        if len(parts) != 2 or not file.endswith(".jpg") or names_of.get(own) != parts[0]:
+            raise SDNError(
+                f"{paths['images']} has {file!r} as image {number}, image_class_labels.txt and "
+                f"classes.txt put it into {names_of.get(own, own)!r}: unpack CUB_200_2011.tgz again"
+            )
+        class_ids.append(own)
+    names = [file.removesuffix(".jpg") for (file,) in files.values()]
+    split = photos.read_split(folder, names, class_ids, TEST_CLASSES)
+    photos.check_counts(paths["images"], split.splits, COUNTS, subset)
+
+    rows = photos.chosen_rows(class_ids, names_of, classes)
+    kept = [names[row] for row in rows]
+    images = photos.match_files(root / "images", kept, names, ".jpg")
+    texts = photos.match_files(folder / "text_c10", kept, names, ".txt")
+    captions, mended = photos.read_captions(texts, repeat=False)
+    splits = [split.splits[row] for row in rows]
+    numbers = list(files)
+    return Reading(
+        names=kept,
+        class_ids=[class_ids[row] for row in rows],
+        class_names={k: name for k, name in names_of.items() if classes is None or k in classes},
+        images=images,
+        captions=captions,
+        splits=splits,
+        boxes=np.array([_box(paths["bounding_boxes"], numbers[row], boxes) for row in rows]),
+        embeddings=photos.of_rows(split.embeddings, rows),
+        source=photos.source("cub", folder, split, splits, subset, classes, mended, paths.values()),
+    )
+
+
+def _table(path: Path, columns: int) -> dict[int, list[str]]:
+    """The lines `<number> <value> ...` of a file, by number, in the order of the file."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
+        raise SDNError(f"{path} cannot be read ({reason}): unpack CUB_200_2011.tgz there") from None
+    found: dict[int, list[str]] = {}
+    for place, line in enumerate(lines, 1):
+        number, *values = line.split() or [""]
+        if not number.isdecimal() or int(number) in found or len(values) != columns:
+            raise SDNError(
+                f"{path}, line {place}: {line!r} is no new number with {columns} value(s): "
+                "unpack CUB_200_2011.tgz again"
+            )
+        found[int(number)] = values
+    return found
+
+
+def _box(path: Path, number: int, boxes: dict[int, list[str]]) -> list[float]:
+    try:
+        box = [float(value) for value in boxes[number]]
+    except ValueError:
+        box = [math.nan]
+    if not all(map(math.isfinite, box)) or min(box[2:]) < 1:
+        raise SDNError(
+            f"{path}, image {number}: {' '.join(boxes[number])!r} is no box of x, y, width, "
+            "height in pixels: unpack CUB_200_2011.tgz again"
+        )
+    return box

@@ -155,7 +155,8 @@ class TextTask(training.Task):
 
     Each batch holds `batch` different species, one picture and one caption of each. Most batches
     are hard: birds that share as many attribute values as leave enough species, so that the other
-    attributes have to be read.
+    attributes have to be read. Beside it a linear head an attribute learns to name from the
+    embedding what the caption tells, as the teacher learned to name what the picture shows.
     """
 
     HARD = 0.75
@@ -172,12 +173,18 @@ class TextTask(training.Task):
         self.seen = (seen - seen.mean(0)) / (seen.std(0) + 1e-3)
         self.project = nn.Linear(width, encoder.text_dim)
         nn.init.normal_(self.project.weight, std=0.3 / width**0.5)
+        self.heads = nn.ModuleDict(
+            {n: nn.Linear(encoder.text_dim, len(v)) for n, v in data.tables["attributes"].items()}
+        )
         self.species = data.class_ids[self.rows]
         self.attributes = np.asarray(data.arrays["attributes"])[self.rows]
         self.size = len(np.unique(self.species))
 
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
-        """Return features (batch, width) and characters (batch, 201) of different species."""
+        """Return features (batch, width), characters (batch, 201) and told (batch, attributes).
+
+        `told` is the index of the value that the caption names, -1 where it names none.
+        """
         if batch > self.size:
             raise SDNError(f"batch {batch} exceeds the {self.size} species of the data: lower it")
         draw = np.random.default_rng([seed, step])
@@ -190,14 +197,28 @@ class TextTask(training.Task):
                     pool = fewer
         first = np.unique(self.species[pool], return_index=True)[1]
         chosen = pool[draw.permutation(first)[:batch]]
-        lines = [self.data.captions[row] for row in self.rows[chosen]]
-        texts = [line[draw.integers(len(line))] for line in lines]
-        return {"features": self.seen[chosen], "characters": to_indices(texts)}
+        rows = self.rows[chosen]
+        lines = [draw.integers(len(self.data.captions[row])) for row in rows]
+        texts = [self.data.captions[row][k] for row, k in zip(rows, lines, strict=True)]
+        mentions = self.data.arrays["mentions"][rows, lines]
+        told = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
+        return {
+            "features": self.seen[chosen],
+            "characters": to_indices(texts),
+            "told": torch.from_numpy(told),
+        }
 
-    def forward(self, features: Tensor, characters: Tensor) -> LayerLosses:
-        """Return the joint embedding loss."""
-        loss = joint_embedding_loss(self.project(features), self.encoder(characters))
-        return LayerLosses(joint_embedding=loss)
+    def forward(self, features: Tensor, characters: Tensor, told: Tensor) -> LayerLosses:
+        """Return the joint embedding loss, and the mean cross-entropy of naming what is told."""
+        embeddings = self.encoder(characters)
+        named = [
+            F.cross_entropy(head(embeddings).float(), told[:, k], ignore_index=-1, reduction="sum")
+            for k, head in enumerate(self.heads.values())
+        ]
+        return LayerLosses(
+            joint_embedding=joint_embedding_loss(self.project(features), embeddings),
+            naming=torch.stack(named).sum() / (told >= 0).sum().clamp_min(1),
+        )
 
 
 class DistillationTask(training.Task):

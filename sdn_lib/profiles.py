@@ -116,7 +116,7 @@ class Profile:
         default_factory=lambda: TrainConfig(2000, learning_rate=2e-3, seed=100)
     )
     teacher: TrainConfig = field(default_factory=lambda: TrainConfig(3000, seed=1))
-    text: TrainConfig = field(default_factory=lambda: TrainConfig(3000, seed=2))
+    text: TrainConfig = field(default_factory=lambda: TrainConfig(2500, seed=2))
     stage_one: TrainConfig = field(default_factory=lambda: _student(4000, seed=3))
     stage_two: TrainConfig = field(default_factory=lambda: _student(12000, seed=4))
     baseline: TrainConfig = field(default_factory=lambda: _student(29400, seed=3))

@@ -117,9 +117,11 @@ class Profile:
     )
     teacher: TrainConfig = field(default_factory=lambda: TrainConfig(3000, seed=1))
     text: TrainConfig = field(default_factory=lambda: TrainConfig(2500, seed=2))
-    stage_one: TrainConfig = field(default_factory=lambda: _student(4000, seed=3))
-    stage_two: TrainConfig = field(default_factory=lambda: _student(12000, seed=4))
-    baseline: TrainConfig = field(default_factory=lambda: _student(29400, seed=3))
+    stage_one: TrainConfig = field(default_factory=lambda: _student(6000, seed=3))
+    stage_two: TrainConfig = field(
+        default_factory=lambda: _student(5000, learning_rate=5e-4, seed=4)
+    )
+    baseline: TrainConfig = field(default_factory=lambda: _student(18000, seed=3))
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     live_steps: int = 200
     seed: int = 0
@@ -202,8 +204,8 @@ PROFILES = {
         teacher=TrainConfig(5000, seed=1),
         text=TrainConfig(6000, seed=2),
         stage_one=_student(10000, batch=32, seed=3),
-        stage_two=_student(30000, batch=32, seed=4),
-        baseline=_student(73400, batch=32, seed=3),
+        stage_two=_student(20000, batch=32, learning_rate=5e-4, seed=4),
+        baseline=_student(53400, batch=32, seed=3),
     ),
 }
 

@@ -119,9 +119,9 @@ class Profile:
     text: TrainConfig = field(default_factory=lambda: TrainConfig(2500, seed=2))
     stage_one: TrainConfig = field(default_factory=lambda: _student(6000, seed=3))
     stage_two: TrainConfig = field(
-        default_factory=lambda: _student(5000, learning_rate=5e-4, seed=4)
+        default_factory=lambda: _student(3000, learning_rate=5e-4, image_weight=20.0, seed=4)
     )
-    baseline: TrainConfig = field(default_factory=lambda: _student(18000, seed=3))
+    baseline: TrainConfig = field(default_factory=lambda: _student(14000, seed=3))
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     live_steps: int = 200
     seed: int = 0
@@ -188,7 +188,7 @@ PROFILES = {
         teacher=_short(20, seed=1),
         text=_short(10, seed=2),
         stage_one=_student(10, log_every=1, seed=3),
-        stage_two=_student(10, log_every=1, seed=4),
+        stage_two=_student(10, learning_rate=5e-4, image_weight=20.0, log_every=1, seed=4),
         baseline=_student(34, log_every=1, seed=3),
         evaluation=EvaluationConfig(images=64, seeds=(0, 1, 2)),
         live_steps=4,
@@ -204,7 +204,7 @@ PROFILES = {
         teacher=TrainConfig(5000, seed=1),
         text=TrainConfig(6000, seed=2),
         stage_one=_student(10000, batch=32, seed=3),
-        stage_two=_student(20000, batch=32, learning_rate=5e-4, seed=4),
+        stage_two=_student(20000, batch=32, learning_rate=5e-4, image_weight=20.0, seed=4),
         baseline=_student(53400, batch=32, seed=3),
     ),
 }

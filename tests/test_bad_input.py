@@ -49,7 +49,7 @@ def test_wrong_profile(capsys):
 
 def test_unknown_run(home, capsys):
     error = said(capsys, "train", "stage_won", "--profile", "smoke", "--output-dir", home / "x")
-    assert "'stage_one'" in error
+    assert "did you mean" in error and "'stage_one'" in error
     assert not (home / "x").exists()
 
 

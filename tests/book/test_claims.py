@@ -91,8 +91,9 @@ def test_stage_two_beats_both_by_more_than_the_spread(
     assert beats(result, "stage_two", rival, metric)
 
 
-def test_stage_two_is_above_chance(result: dict) -> None:
-    assert result["c07_accuracy_chance_high"] < result["c07_accuracy_stage_two_low"]
+@pytest.mark.parametrize("run", ["stage_two", *RIVALS])
+def test_every_student_is_above_chance(result: dict, run: str) -> None:
+    assert result["c07_accuracy_chance_high"] < result[f"c07_accuracy_{run}_low"]
 
 
 @pytest.mark.parametrize("run", ["stage_two", *RIVALS])

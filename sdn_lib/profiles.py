@@ -1,7 +1,8 @@
 """Profiles: every setting of a run in one frozen, saved place.
 
 `smoke` proves that everything runs; `cpu` is the book on two cores; `gpu` is the same path at a
-larger size.
+larger size. `birds` and `flowers` are the paper's experiments on photographs, `authors` what the
+authors' code does with its quirks, and `rehearsal` walks the same path with a handful of photos.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class DataConfig:
 class NetworkConfig:
     """Teacher, student and text encoder: VGG depth, width multiplier, widths of the text path.
 
-    With `student_norm` a student has batch norm while it is trained.
+    With `student_norm` a student has batch norm while it is trained; `student_init` and
+    `student_output` are `Student`'s `init` and `output`. `teacher_weights` names a file of
+    `data_scripts/convert_weights.py`, from the project's folder; without it the teacher is trained.
     """
 
     depth: int = 13
@@ -56,6 +59,9 @@ class NetworkConfig:
     pooling: str = "avg"
     preprocessing: str = "imagenet"
     student_norm: bool = True
+    student_init: str = "he"
+    student_output: str = "unit"
+    teacher_weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,9 @@ class Profile:
     `teacher_data` and `judge_data` are birds of the teacher's and the evaluator's own, as ImageNet
     is not the data that a student of the paper learns from. Trained runs have seeds of their own,
     so that another `seed` still finds them. `live_steps` is the length of the short trainings that
-    a chapter runs before your eyes.
+    a chapter runs before your eyes. `photos` names a prepared folder of photographs, from the
+    project's folder: text and students then learn from it in place of `data`, and an epoch is every
+    pair of a photograph and a caption of its.
     """
 
     name: str
@@ -125,6 +133,7 @@ class Profile:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     live_steps: int = 200
     seed: int = 0
+    photos: str | None = None
     output_dir: str | None = None
 
     @property
@@ -134,8 +143,8 @@ class Profile:
 
     @property
     def shipped(self) -> Path:
-        """Where the trainings that ship with the project lie."""
-        return ROOT / "results" / self.name
+        """Where the trainings that ship with the project lie, in a folder a profile."""
+        return ROOT / "results"
 
     def to_json(self) -> str:
         """Return the profile as JSON, which `from_json` reads back."""
@@ -177,6 +186,60 @@ def _short(steps: int, **changes) -> TrainConfig:
     return TrainConfig(steps=steps, **{"batch": 16, "log_every": 1, **changes})
 
 
+def _paper(dataset: str, pairs: int, epochs: tuple[int, int] = (100, 100), **network) -> Profile:
+    """The authors' schedule: every pair once an epoch, batches of 12, Adam at a constant 1e-4.
+
+    A stage's result is its last step. The weight puts the image term on the authors' scale.
+    """
+    schedule = {
+        "batch": 12,
+        "learning_rate": 1e-4,
+        "schedule": "constant",
+        "clip": 0.0,
+        "precision": "fp32",
+        "image_weight": 255.0,
+        "log_every": 100,
+        "checkpoint_every": 1000,
+    }
+    steps = [count * pairs // 12 for count in epochs]
+    settings = {
+        "depth": 19,
+        "width": 1.0,
+        "fc_width": 4096,
+        "student_norm": False,
+        "teacher_weights": "data/weights/vgg19.safetensors",
+        **network,
+    }
+    return Profile(
+        name="authors" if network else dataset,
+        data=DataConfig(size=224),
+        network=NetworkConfig(**settings),
+        text=TrainConfig(20000, batch=40, learning_rate=5e-4, seed=2),
+        stage_one=TrainConfig(steps[0], seed=3, **schedule),
+        stage_two=TrainConfig(steps[1], seed=4, **schedule),
+        baseline=TrainConfig((4 * steps[0] + 6 * steps[1] + 2) // 3, seed=3, **schedule),
+        photos=f"data/{dataset}-224",
+    )
+
+
+def larger_batch(training: TrainConfig, batch: int) -> TrainConfig:
+    """Return a training of as many samples in batches of `batch`, in bf16.
+
+    Adam's learning rate grows with the root of the batch: the noise of its steps stays the same.
+    Source: Malladi et al. 2022, the square root scaling rule.
+    """
+    if batch < 1:
+        raise SDNError(f"batch {batch} is below 1")
+    times = batch / training.batch
+    return dataclasses.replace(
+        training,
+        steps=max(1, round(training.steps / times)),
+        batch=batch,
+        learning_rate=training.learning_rate * times**0.5,
+        precision="bf16",
+    )
+
+
 PROFILES = {
     "smoke": Profile(
         name="smoke",
@@ -206,6 +269,27 @@ PROFILES = {
         stage_one=_student(10000, batch=32, seed=3),
         stage_two=_student(20000, batch=32, learning_rate=5e-4, image_weight=20.0, seed=4),
         baseline=_student(53400, batch=32, seed=3),
+    ),
+    "birds": _paper("birds", 8855 * 10),
+    "flowers": _paper("flowers", 7034 * 10),
+    # Stage two hands on the weights after 80 of its 100 epochs.
+    "authors": _paper(
+        "birds",
+        8855 * 10,
+        (100, 80),
+        preprocessing="authors",
+        student_init="authors",
+        student_output="authors",
+        teacher_weights="data/weights/vgg19-matconvnet.safetensors",
+    ),
+    "rehearsal": Profile(
+        name="rehearsal",
+        text=TrainConfig(150, batch=4, learning_rate=5e-4, seed=2),
+        stage_one=_student(300, log_every=5, seed=3),
+        stage_two=_student(200, learning_rate=5e-4, log_every=5, seed=4),
+        baseline=_student(800, log_every=5, seed=3),
+        live_steps=20,
+        photos="data/birds-rehearsal",
     ),
 }
 

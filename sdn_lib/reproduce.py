@@ -357,7 +357,7 @@ def fingerprints(place: Layout, name: str) -> dict[str, str]:
     code = [(source, m.get("tags", [])) for kind, source, m in joined if kind == "code"]
     sources = [p for p in LIBRARY.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     sources = [p for p in sources if p.name not in NOT_HASHED]
-    shipped = place.root / "results" / place.profile
+    shipped = place.root / "results"
     weights = [p for p in shipped.rglob("*") if p.name in ("weights.safetensors", "config.json")]
     return {
         "text": _digest(json.dumps(joined, sort_keys=True)),

@@ -23,11 +23,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdn_lib import checkpoints, distillation, evaluation, machine, training
+from sdn_lib import checkpoints, distillation, evaluation, machine, training, vgg, weights
 from sdn_lib.data import painted_birds, prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
@@ -51,7 +52,13 @@ NETWORK = {
     "evaluator": (),
     "teacher": ("depth", "width", "pooling", "preprocessing"),
     "text": ("text_variant", "text_dim"),
-    **dict.fromkeys(STUDENTS, ("depth", "width", "fc_width", "text_dim", "student_norm")),
+    **dict.fromkeys(
+        STUDENTS,
+        (
+            *("depth", "width", "fc_width", "text_dim"),
+            *("student_norm", "student_init", "student_output"),
+        ),
+    ),
 }
 """The settings of NetworkConfig that each run depends on, itself."""
 
@@ -76,8 +83,25 @@ class Run:
 
 
 def dataset(profile: Profile) -> prepared.Prepared:
-    """Return the profile's prepared data set, painting it first where it is not there yet."""
-    return painted(profile.data)
+    """Return the profile's prepared data set, painting it first where it is not there yet.
+
+    Raises SDNError for photographs that are not prepared yet, or at another size.
+    """
+    if profile.photos is None:
+        return painted(profile.data)
+    folder = ROOT / profile.photos
+    if not prepared.is_prepared(folder):
+        raise SDNError(
+            f"{folder} is no prepared data set: fetch the photographs and prepare them at "
+            f"{profile.data.size} pixels with the programs in data_scripts/, see the README"
+        )
+    data = prepared.load(folder, verify=False)
+    if data.size != profile.data.size:
+        raise SDNError(
+            f"{folder} has pictures of {data.size} pixels, the profile wants "
+            f"{profile.data.size}: prepare them again, or override data__size"
+        )
+    return data
 
 
 def painted(wanted: DataConfig) -> prepared.Prepared:
@@ -153,13 +177,15 @@ class TeacherFeatures(nn.Module):
 class TextTask(training.Task):
     """The joint embedding of captions and the frozen teacher's features of their pictures.
 
-    Each batch holds `batch` different species, one picture and one caption of each. Most batches
-    are hard: birds that share values of up to half of the attributes, as many as leave enough
-    species, so that the other attributes have to be read. Beside it a linear head an attribute learns to name from the
-    embedding what the caption tells, as the teacher learned to name what the picture shows.
+    Each batch holds `batch` different species, one picture and one caption of each. Where the
+    attributes are known, most batches are hard: birds that share values of up to half of them, as
+    many as leave enough species, so that the others have to be read. Beside it a linear head an
+    attribute then learns to name from the embedding what the caption tells, as the teacher learned
+    to name what the picture shows.
     """
 
     HARD = 0.75
+    divisible = False
 
     def __init__(
         self, data: prepared.Prepared, encoder: CharCNNRNN, features: nn.Module, width: int
@@ -173,23 +199,25 @@ class TextTask(training.Task):
         self.seen = (seen - seen.mean(0)) / (seen.std(0) + 1e-3)
         self.project = nn.Linear(width, encoder.text_dim)
         nn.init.normal_(self.project.weight, std=0.3 / width**0.5)
+        known = data.tables.get("attributes", {})
         self.heads = nn.ModuleDict(
-            {n: nn.Linear(encoder.text_dim, len(v)) for n, v in data.tables["attributes"].items()}
+            {name: nn.Linear(encoder.text_dim, len(values)) for name, values in known.items()}
         )
         self.species = data.class_ids[self.rows]
-        self.attributes = np.asarray(data.arrays["attributes"])[self.rows]
+        self.attributes = np.asarray(data.arrays["attributes"])[self.rows] if known else None
         self.size = len(np.unique(self.species))
 
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
-        """Return features (batch, width), characters (batch, 201) and told (batch, attributes).
+        """Return features (batch, width) and characters (batch, 201).
 
-        `told` is the index of the value that the caption names, -1 where it names none.
+        Where attributes are known, also told (batch, attributes): the index of the value that the
+        caption names, -1 where it names none.
         """
         if batch > self.size:
             raise SDNError(f"batch {batch} exceeds the {self.size} species of the data: lower it")
         draw = np.random.default_rng([seed, step])
         pool = draw.permutation(len(self.rows))
-        if draw.random() < self.HARD:
+        if self.heads and draw.random() < self.HARD:
             like = self.attributes[pool[0]]
             for column in draw.permutation(len(like))[: len(like) // 2]:
                 fewer = pool[self.attributes[pool, column] == like[column]]
@@ -200,32 +228,37 @@ class TextTask(training.Task):
         rows = self.rows[chosen]
         lines = [draw.integers(len(self.data.captions[row])) for row in rows]
         texts = [self.data.captions[row][k] for row, k in zip(rows, lines, strict=True)]
-        mentions = self.data.arrays["mentions"][rows, lines]
-        told = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
-        return {
-            "features": self.seen[chosen],
-            "characters": to_indices(texts),
-            "told": torch.from_numpy(told),
-        }
+        sample = {"features": self.seen[chosen], "characters": to_indices(texts)}
+        if self.heads:
+            mentions = self.data.arrays["mentions"][rows, lines]
+            told = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
+            sample["told"] = torch.from_numpy(told)
+        return sample
 
-    def forward(self, features: Tensor, characters: Tensor, told: Tensor) -> LayerLosses:
+    def forward(
+        self, features: Tensor, characters: Tensor, told: Tensor | None = None
+    ) -> LayerLosses:
         """Return the joint embedding loss, and the mean cross-entropy of naming what is told."""
         embeddings = self.encoder(characters)
+        losses = LayerLosses(
+            joint_embedding=joint_embedding_loss(self.project(features), embeddings)
+        )
+        if told is None:
+            return losses
         named = [
             F.cross_entropy(head(embeddings).float(), told[:, k], ignore_index=-1, reduction="sum")
             for k, head in enumerate(self.heads.values())
         ]
-        return LayerLosses(
-            joint_embedding=joint_embedding_loss(self.project(features), embeddings),
-            naming=torch.stack(named).sum() / (told >= 0).sum().clamp_min(1),
-        )
+        losses["naming"] = torch.stack(named).sum() / (told >= 0).sum().clamp_min(1)
+        return losses
 
 
 class DistillationTask(training.Task):
     """A student under 'pixels', 'stage_one' or 'stage_two'; `options` as for layer_losses.
 
     `embeddings` (images, captions, text_dim) saves the encoder's pass in a long training; without
-    them each batch is encoded as it comes.
+    them each batch is encoded as it comes. An epoch is every picture with one random caption, or
+    with `pairs` every picture with every caption, as the authors have it.
     """
 
     def __init__(
@@ -236,6 +269,7 @@ class DistillationTask(training.Task):
         encoder: CharCNNRNN,
         mode: str,
         embeddings: np.ndarray | None = None,
+        pairs: bool = False,
         **options,
     ) -> None:
         super().__init__()
@@ -244,16 +278,21 @@ class DistillationTask(training.Task):
             raise SDNError(f"unknown mode {mode!r}: {near(mode, modes)}")
         self.rows = data.indices("train")
         self.data, self.mode, self.options = data, mode, options
-        self.size, self.embeddings = len(self.rows), embeddings
+        self.captions = len(data.captions[self.rows[0]])
+        self.size = len(self.rows) * (self.captions if pairs else 1)
+        self.embeddings, self.pairs = embeddings, pairs
         self.student = student
         # Not submodules: frozen networks are no part of the checkpoint.
         self._frozen = (teacher, encoder)
 
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
-        """Return images (batch, 3, h, w), and characters or text: one random caption of each."""
-        rows = self.rows[training.batch_indices(self.size, batch, step, seed)]
-        draw = np.random.default_rng([seed, step, 1])
-        chosen = [draw.integers(len(self.data.captions[row])) for row in rows]
+        """Return images (batch, 3, h, w), and characters or text: one caption of each."""
+        places = training.batch_indices(self.size, batch, step, seed)
+        if self.pairs:
+            places, chosen = np.divmod(places, self.captions)
+        else:
+            chosen = np.random.default_rng([seed, step, 1]).integers(self.captions, size=batch)
+        rows = self.rows[places]
         sample = {"images": images(self.data, rows)}
         if self.embeddings is not None:
             sample["text"] = torch.from_numpy(self.embeddings[rows, chosen]).float()
@@ -300,6 +339,11 @@ def get(name: str, profile: Profile, progress: bool = True) -> Run:
     A run whose saved config differs from the profile's is another run: in the profile's own
     folder that is an error that names the setting, among the shipped ones it is passed over.
     """
+    if name == "teacher" and profile.network.teacher_weights:
+        return _converted(profile)
+    if name == "text" and _published(profile):
+        data = dataset(profile)
+        return Run(name, PublishedText(data), "published", [], {}, data.folder)
     expected = expected_config(name, profile)
     own = profile.runs / name
     if (own / "weights.safetensors").exists():
@@ -310,8 +354,7 @@ def get(name: str, profile: Profile, progress: bool = True) -> Run:
                 "another output_dir"
             )
         return load(name, profile, own)
-    shipped = profile.shipped / name
-    if (shipped / "weights.safetensors").exists():
+    for shipped in sorted(profile.shipped.glob(f"*/{name}")):
         if not _difference(_read_config(shipped)["settings"], expected):
             return load(name, profile, shipped)
     return train(name, profile)
@@ -322,9 +365,8 @@ def load(name: str, profile: Profile, folder: Path) -> Run:
 
     A student's file keeps the batch norm that it was trained with; the model has it folded away.
     """
-    attributes = dataset(profile).tables["attributes"]
     norm = name in STUDENTS and profile.network.student_norm
-    model = build(name, profile, attributes, norm)
+    model = build(name, profile, norm)
     checkpoints.load_weights(folder / "weights.safetensors", model)
     log = training.read_log(folder / "log.jsonl")
     if name in STUDENTS:
@@ -333,13 +375,62 @@ def load(name: str, profile: Profile, folder: Path) -> Run:
     return Run(name, model, "loaded", log, _read_config(folder), folder)
 
 
+def _converted(profile: Profile) -> Run:
+    n = profile.network
+    path = ROOT / n.teacher_weights
+    if not path.is_file():
+        raise SDNError(
+            f"{path} is missing: make it with data_scripts/convert_weights.py, or override "
+            "network__teacher_weights"
+        )
+    model = weights.load(path, n.pooling, n.preprocessing)
+    table = vgg.layers(n.depth, n.width)
+    if model.table != table:
+        raise SDNError(f"{path} holds a VGG{model.depth} of width 1, the profile has another")
+    return Run("teacher", model, "converted", [], checkpoints.read_meta(path), path.parent)
+
+
+def _published(profile: Profile) -> bool:
+    return profile.photos is not None and "embeddings" in dataset(profile).arrays
+
+
+class PublishedText(nn.Module):
+    """Looks embeddings up that came with a data set; it reads no caption but theirs."""
+
+    def __init__(self, data: prepared.Prepared) -> None:
+        super().__init__()
+        self.table = data.arrays["embeddings"]
+        self.text_dim = self.table.shape[-1]
+        self.places = {}
+        for row, lines in enumerate(data.captions):
+            self.places.update((line, (row, k)) for k, line in enumerate(lines))
+
+    def encode(self, captions: Sequence[str]) -> Tensor:
+        """Return float32 embeddings (n, text_dim) of captions of the data set.
+
+        Raises SDNError that quotes a caption which is not.
+        """
+        for line in captions:
+            if line not in self.places:
+                raise SDNError(
+                    f"there is no published embedding of {line!r}: prepare the data set without "
+                    "embeddings, and a reader is trained that reads any caption"
+                )
+        rows = [np.asarray(self.table[self.places[line]], dtype=np.float32) for line in captions]
+        return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, self.text_dim)
+
+
 def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
     """Train a run (and whatever it needs and cannot be loaded) and save it in `folder`.
 
     By default `folder` is the profile's own; an unfinished training found there is resumed.
     """
     folder = Path(folder or profile.runs / name)
-    settings = expected_config(name, profile)
+    for need in NEEDS[name]:
+        get(need, profile)
+    processes = PartialState()
+    with processes.main_process_first():
+        settings = expected_config(name, profile)
     began = folder / "settings.json"
     folder.mkdir(parents=True, exist_ok=True)
     if began.exists():
@@ -349,10 +440,13 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
                 f"{folder} holds an unfinished training with other settings ({difference}): "
                 "delete it, or choose another output_dir"
             )
-    began.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    if processes.is_main_process:
+        _write_json(began, settings)
     clock, code = time.perf_counter(), machine.git_state(ROOT)
-    task, finish = make_task(name, profile)
-    lapse = TimeLapse(name, profile, folder) if name in STUDENTS else None
+    with processes.main_process_first():
+        task, finish = make_task(name, profile)
+    pictures = name in STUDENTS and processes.is_main_process
+    lapse = TimeLapse(name, profile, folder) if pictures else None
     log = training.fit(task, settings_of(name, profile), folder, on_step=lapse, title=name)
     model = finish(task)
     config = {
@@ -361,6 +455,7 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
         "settings": settings,
         "command": f"sdn train {name} --profile {profile.name}",
         "hardware": machine.hardware(),
+        "processes": processes.num_processes,
         **code,
         "data": data_of(name, profile).checksum,
         "seconds": round(log[-1]["seconds"], 1),
@@ -368,11 +463,13 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
         "torch": torch.__version__,
         "weights": "float16",
     }
-    checkpoints.save_weights(folder / "weights.safetensors", model, {"name": name})
-    training.write_log(folder / "log.jsonl", log)
-    _write_json(folder / "config.json", config)
-    (folder / "state.safetensors").unlink(missing_ok=True)
-    began.unlink(missing_ok=True)
+    if processes.is_main_process:
+        checkpoints.save_weights(folder / "weights.safetensors", model, {"name": name})
+        training.write_log(folder / "log.jsonl", log)
+        _write_json(folder / "config.json", config)
+        (folder / "state.safetensors").unlink(missing_ok=True)
+        began.unlink(missing_ok=True)
+    processes.wait_for_everyone()
     # What a chapter shows is what it would have loaded: the float16 weights.
     return dataclasses.replace(load(name, profile, folder), how="trained")
 
@@ -455,22 +552,21 @@ def make_task(
     For a `whole` training of a student every caption is embedded beforehand.
     """
     data = data_of(name, profile)
-    attributes = data.tables["attributes"]
     torch.manual_seed(settings_of(name, profile).seed)
     if name == "evaluator":
-        network = Evaluator(attributes)
+        network = build(name, profile)
         task = AttributeTask(data, network.trunk, network.num_features, species=False)
         network.heads = task.heads
         return task, lambda t: network.eval()
     if name == "teacher":
-        features = TeacherFeatures(build("teacher", profile, attributes, norm=True))
+        features = TeacherFeatures(build("teacher", profile, norm=True))
         task = AttributeTask(data, features, features.width)
         return task, lambda t: features.teacher.fold()
     needs = {need: get(need, profile) for need in NEEDS[name]}
     torch.manual_seed(settings_of(name, profile).seed)
     if name == "text":
         features = TeacherFeatures(needs["teacher"].model)
-        task = TextTask(data, build("text", profile, attributes), features, features.width)
+        task = TextTask(data, build("text", profile), features, features.width)
 
         def finish(t: training.Task) -> nn.Module:
             some = [data.captions[row][0] for row in task.rows]
@@ -478,7 +574,7 @@ def make_task(
             return task.encoder.eval()
 
         return task, finish
-    student = build(name, profile, attributes, profile.network.student_norm)
+    student = build(name, profile, profile.network.student_norm)
     if name == "stage_two":
         checkpoints.load_weights(needs["stage_one"].folder / "weights.safetensors", student)
     teacher, options = None, {}
@@ -487,7 +583,8 @@ def make_task(
         options["weights"] = {"image": settings_of(name, profile).image_weight}
     mode = "pixels" if name == "baseline" else name
     table = embeddings(profile) if whole else None
-    task = DistillationTask(data, student, teacher, needs["text"].model, mode, table, **options)
+    encoder, pairs = needs["text"].model, profile.photos is not None
+    task = DistillationTask(data, student, teacher, encoder, mode, table, pairs, **options)
     return task, lambda t: t.student.eval()
 
 
@@ -497,9 +594,11 @@ def embeddings(profile: Profile) -> np.ndarray:
     The cache lies in the profile's own runs and is made again for other data or another encoder.
     """
     data, run = dataset(profile), get("text", profile)
+    if run.how == "published":
+        return data.arrays["embeddings"]
     path = profile.runs / "embeddings.safetensors"
-    weights = (run.folder / "weights.safetensors").read_bytes()
-    key = {"data": data.checksum, "encoder": hashlib.sha256(weights).hexdigest()}
+    read = (run.folder / "weights.safetensors").read_bytes()
+    key = {"data": data.checksum, "encoder": hashlib.sha256(read).hexdigest()}
     if not path.exists() or checkpoints.read_meta(path) != key:
         lines = [line for lines in data.captions for line in lines]
         table = run.model.encode(lines).half().view(len(data), -1, run.model.text_dim)
@@ -509,28 +608,37 @@ def embeddings(profile: Profile) -> np.ndarray:
 
 def data_of(name: str, profile: Profile) -> prepared.Prepared:
     """Return what a run trains on: teacher and evaluator have birds, and species, of their own."""
-    return painted(_data_config(name, profile))
+    own = _own_data(name, profile)
+    return painted(own) if own else dataset(profile)
 
 
-def _data_config(name: str, profile: Profile) -> DataConfig:
-    own = {"teacher": profile.teacher_data, "evaluator": profile.judge_data}
-    return own.get(name, profile.data)
+def _own_data(name: str, profile: Profile) -> DataConfig | None:
+    return {"teacher": profile.teacher_data, "evaluator": profile.judge_data}.get(name)
 
 
-def build(name: str, profile: Profile, attributes: dict, norm: bool = False) -> nn.Module:
+def _data_facts(name: str, profile: Profile) -> dict[str, Any]:
+    own = _own_data(name, profile)
+    if own or profile.photos is None:
+        return dataclasses.asdict(own or profile.data)
+    return {"prepared": dataset(profile).checksum}
+
+
+def build(name: str, profile: Profile, norm: bool = False) -> nn.Module:
     """Return the untrained network of a run; `norm` adds batch norm to a teacher or a student."""
     if name not in NAMES:
         raise SDNError(f"unknown run {name!r}: {near(name, NAMES)}")
     n = profile.network
     if name == "evaluator":
-        return Evaluator(attributes)
+        return Evaluator(painted_birds.ATTRIBUTES)
     if name == "teacher":
         teacher = Teacher(n.depth, n.width, n.pooling, n.preprocessing, norm)
         return teacher.to(memory_format=torch.channels_last)
     if name == "text":
         return CharCNNRNN(n.text_variant, n.text_dim)
-    size = profile.data.size
-    student = Student(n.depth, n.width, size, n.text_dim, n.fc_width, norm=norm)
+    student = Student(
+        *(n.depth, n.width, profile.data.size, n.text_dim, n.fc_width),
+        *(n.student_init, n.student_output, norm),
+    )
     return student.to(memory_format=torch.channels_last)
 
 
@@ -546,12 +654,16 @@ def expected_config(name: str, profile: Profile) -> dict[str, Any]:
 
     {'data', 'network', 'training'}: {run: {setting: value}}, and no setting that changes nothing.
     """
-    training_settings = dataclasses.asdict(settings_of(name, profile))
-    settings: dict[str, dict] = {
-        "data": {name: dataclasses.asdict(_data_config(name, profile))},
-        "network": {name: {key: getattr(profile.network, key) for key in NETWORK[name]}},
-        "training": {name: training_settings},
-    }
+    trained = dataclasses.asdict(settings_of(name, profile))
+    network = {key: getattr(profile.network, key) for key in NETWORK[name]}
+    settings: dict[str, dict] = {"data": {}, "network": {name: network}, "training": {}}
+    if name == "teacher" and profile.network.teacher_weights:
+        network["sha256"] = get(name, profile).config["sha256"]
+        return settings
+    settings["data"][name] = _data_facts(name, profile)
+    if name == "text" and _published(profile):
+        return {**settings, "network": {name: "published embeddings"}}
+    settings["training"][name] = trained
     for need in NEEDS[name]:
         for part, values in expected_config(need, profile).items():
             settings[part].update(values)
@@ -579,6 +691,8 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
     'protocol': ...}; 'real' is the test pictures' own score, the ceiling, and its Fréchet distance
     is that of as many training pictures. Chance stands under 'chance'.
     """
+    if profile.photos is not None:
+        raise SDNError("photographs have no attributes to judge by: use sdn_lib.scores")
     data, judge = dataset(profile), get("evaluator", profile)
     encoder = get("text", profile).model
     rows = data.indices("test")[: profile.evaluation.images]
@@ -614,7 +728,7 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
                     **evaluation.structure(pictures.permute(0, 2, 3, 1).numpy(), real / 255.0),
                 }
             )
-    weights = (judge.folder / "weights.safetensors").read_bytes()
+    judged_by = (judge.folder / "weights.safetensors").read_bytes()
     return {
         "runs": {name: _summary(values) for name, values in scores.items()},
         "protocol": evaluation.protocol(
@@ -624,7 +738,7 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
             size=data.size,
             captions_an_image=1,
             seeds=list(profile.evaluation.seeds),
-            evaluator="RegNet, sha256 " + hashlib.sha256(weights).hexdigest()[:16],
+            evaluator="RegNet, sha256 " + hashlib.sha256(judged_by).hexdigest()[:16],
             accuracy="over the attributes that the caption names, mean of attributes",
             colours="RGB, clamped to 0..1",
             hardware=machine.hardware(),

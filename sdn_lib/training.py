@@ -28,16 +28,19 @@ from sdn_lib.profiles import TrainConfig
 
 SCHEDULES = ("one_cycle", "constant")
 PRECISIONS = ("fp32", "bf16")
+EPSILON = 1e-8
 
 
 class Task(nn.Module):
     """What `fit` trains: a module whose forward pass returns losses.
 
     `size` samples; `sample(step, seed, batch)` returns the tensors of one batch as a dict, drawn
-    from nothing but its arguments; `forward(**tensors)` returns LayerLosses.
+    from nothing but its arguments; `forward(**tensors)` returns LayerLosses. `divisible` says
+    whether the loss of a batch is the mean over its parts, so that several processes may share it.
     """
 
     size: int
+    divisible: bool = True
 
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
         """Return the batch of one step. Tasks implement it."""
@@ -92,7 +95,7 @@ def fit(
     resumed. Ctrl-C and a terminating signal save the state, then raise KeyboardInterrupt; a kill
     leaves the last periodic state. `stop_after` ends early at that step, state saved. `on_step`
     is called with the number of steps done, before the first and after each one. Raises SDNError
-    when the loss is no longer finite.
+    when the loss is no longer finite. The optimiser is Adam, with epsilon where TensorFlow has it.
     """
     if config.precision not in PRECISIONS:
         hint = near(config.precision, PRECISIONS)
@@ -107,10 +110,10 @@ def fit(
     if state and state.exists():
         meta = checkpoints.load_state(state, task, optimiser)
         start, log, seconds = meta["step"], meta["log"], meta["seconds"]
-    model, optimiser = accelerator.prepare(task, optimiser)
     rank, world = accelerator.process_index, accelerator.num_processes
-    if config.batch % world:
-        raise SDNError(f"batch {config.batch} cannot be shared by {world} processes evenly")
+    if world > 1:
+        _shareable(task, config, world)
+    model, optimiser = accelerator.prepare(task, optimiser)
     task.train()
     began = time.perf_counter() - seconds
     if on_step and start == 0:
@@ -128,6 +131,7 @@ def fit(
         while step < last:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step)
+                group["eps"] = tensorflow_epsilon(EPSILON, step + 1, group["betas"][1])
             batch = {
                 key: value[rank::world].to(accelerator.device, non_blocking=True)
                 for key, value in task.sample(step, config.seed, config.batch).items()
@@ -172,6 +176,20 @@ def fit(
     save(step)
     task.eval()
     return log
+
+
+def _shareable(task: Task, config: TrainConfig, world: int) -> None:
+    """Raise SDNError where `world` processes would not give the losses of one."""
+    if not task.divisible:
+        raise SDNError(f"{type(task).__name__} compares a batch with itself: use one process")
+    if config.batch % world:
+        raise SDNError(f"batch {config.batch} cannot be shared by {world} processes evenly")
+    norms = nn.modules.batchnorm._BatchNorm
+    if any(isinstance(module, norms) for module in task.modules()):
+        raise SDNError(
+            "batch norm sees only its own process's part of a batch: use one process, or "
+            "network__student_norm=False"
+        )
 
 
 def write_log(path: Path, log: list[dict]) -> None:

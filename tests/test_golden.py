@@ -12,8 +12,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from matconvnet import matconvnet
 
-from sdn_lib import distillation, vgg
+from sdn_lib import distillation, profiles, runs, training, vgg, weights
+from sdn_lib.data import prepared
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 from sdn_lib.training import tensorflow_epsilon
@@ -51,7 +53,7 @@ def batch(inputs):
 
 
 def load(module, weight, bias):
-    weight, bias = torch.from_numpy(weight).double(), torch.from_numpy(bias).double()
+    weight, bias = torch.from_numpy(weight), torch.from_numpy(bias)
     with torch.no_grad():
         module.weight.copy_(weight.permute(3, 2, 0, 1) if weight.ndim == 4 else weight.T)
         module.bias.copy_(bias)
@@ -75,15 +77,15 @@ def student(inputs):
 
 
 def like_tensorflow(tensor):
-    """NHWC for activations, HWIO and IO for weights."""
+    """NHWC for activations."""
     if tensor.ndim == 4:
         tensor = tensor.permute(0, 2, 3, 1)
-    return tensor.detach().contiguous()
+    return tensor.detach()
 
 
 def check_samples(got, want, golden, tolerance, what):
-    flat = got.flatten().numpy()
-    picked = flat[golden["sample_indices"][str(flat.size)]]
+    places = np.unravel_index(golden["sample_indices"][str(got.numel())], got.shape)
+    picked = got.numpy()[places]
     error = np.abs(picked - np.array(want)).max() / max(np.abs(want).max(), 1e-300)
     assert error <= tolerance, f"{what}: samples differ by {error:.2e}"
 
@@ -171,6 +173,42 @@ def test_losses_gradients_and_three_adam_steps(request, stage, golden, teacher, 
         check_samples(weight, samples, golden, 1e-9, f"{stage} {name} after Adam")
 
 
+@pytest.mark.parametrize("stage", ["stage_one", "stage_two"])
+def test_the_authors_profile_trains_as_the_authors_code_does(
+    stage, golden, inputs, tmp_path, monkeypatch
+):
+    """Profile, converted .mat, task and training loop together, in their float32."""
+    profile = profiles.load(
+        "authors",
+        network__teacher_weights=str(tmp_path / "vgg19.safetensors"),
+        **{f"{stage}__steps": 2, f"{stage}__log_every": 1},
+    )
+    mat = matconvnet(tmp_path / "imagenet-vgg-verydeep-19.mat", inputs.teacher_weights())
+    weights.convert(mat, tmp_path / "vgg19.safetensors")
+    monkeypatch.setattr(torch.nn.init, "normal_", lambda *_, **__: None)
+    student = runs.build(stage, profile, profile.network.student_norm)
+    for index, (name, shape) in enumerate(inputs.STUDENT):
+        load(modules(student)[name], *inputs.layer(2000 + index, shape))
+    data = prepared.Prepared(
+        *(tmp_path, np.zeros((1, 224, 224, 3), np.uint8), [["a bird"] * 10]),
+        *(np.zeros(1, np.int64), ["one"], ["train"]),
+    )
+    settings = runs.settings_of(stage, profile)
+    teacher = runs.get("teacher", profile).model
+    options = {"weights": {"image": settings.image_weight}}
+    task = runs.DistillationTask(data, student, teacher, None, stage, pairs=True, **options)
+    image = torch.from_numpy(inputs.image()).permute(0, 3, 1, 2).flip(1) / 255
+    batch = {"images": image, "text": torch.from_numpy(inputs.text())}
+    monkeypatch.setattr(task, "sample", lambda *_: batch)
+    log = training.fit(task, settings)
+    want = golden["float32"][stage.replace("_one", "1").replace("_two", "2")]
+    got = list(log[0]["losses"].values())
+    np.testing.assert_allclose(got, want["terms"], rtol=5e-6)  # the log keeps six digits
+    before, after = want["adam"]["total_before_each_step_and_after_last"][:2]
+    assert log[0]["total"] == pytest.approx(before, rel=1e-6)
+    assert log[1]["total"] == pytest.approx(after, rel=1e-5)
+
+
 def golden_variables(golden):
     return [name for name, _ in golden["student_variables"]]
 
@@ -184,10 +222,8 @@ def variables(student):
 
 
 def like_recorded(tensor):
-    """HWIO of an OIHW weight, IO of an OI one; a bias stays."""
-    if tensor.ndim == 4:
-        return tensor.permute(2, 3, 1, 0).contiguous()
-    return tensor.t().contiguous()
+    """A view as HWIO of an OIHW weight, IO of an OI one; a bias stays."""
+    return tensor.permute(2, 3, 1, 0) if tensor.ndim == 4 else tensor.t()
 
 
 class TensorFlowAdam:
@@ -236,5 +272,6 @@ def check_gradient(name, gradient, want, golden):
     assert abs(got - norm) <= 1e-10 * norm, f"gradient of {name}: {got} against {norm}"
     facts = want["gradients"].get(name)
     if facts:
-        assert abs(gradient.abs().max().item() - facts["abs_max"]) <= 1e-10 * facts["abs_max"]
+        largest = max(gradient.max().item(), -gradient.min().item())
+        assert abs(largest - facts["abs_max"]) <= 1e-10 * facts["abs_max"]
         check_samples(gradient, facts["samples"], golden, 1e-10, f"gradient of {name}")

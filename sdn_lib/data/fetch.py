@@ -30,7 +30,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -345,6 +345,11 @@ def command_line(
         metavar="PART=PATH",
         help="use an archive that you have; may stand several times",
     )
+    parser.add_argument(
+        "--subset",
+        action="store_true",
+        help="the archives of --from-file are a part of the data set, not compared with it",
+    )
     options = parser.parse_args(arguments)
 
     def report(line: str) -> None:
@@ -353,6 +358,9 @@ def command_line(
     failed = 0
     try:
         own = _own_files(options.from_file, parts)
+        if options.subset:
+            unknown = {part: replace(parts[part], size=None, checksum=None) for part in own}
+            parts |= unknown
         for part in dict.fromkeys(options.parts):
             if part not in parts:
                 raise FetchError(f"unknown part {part!r}: {near(part, parts)}")

@@ -1,0 +1,153 @@
+"""Text and students on photographs: no attributes, published embeddings or none."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sdn_lib import profiles, runs, weights
+from sdn_lib.data import prepared
+from sdn_lib.errors import SDNError
+from sdn_lib.teacher import Teacher
+
+CLASSES, EACH, SIZE = 6, 3, 32
+
+
+def photographs(folder, embeddings=False):
+    rng = np.random.default_rng(0)
+    count = CLASSES * EACH
+    classes = np.repeat(np.arange(1, CLASSES + 1), EACH)
+    table = rng.standard_normal((count, 10, 64), dtype=np.float32)
+    return prepared.write(
+        folder,
+        images=rng.integers(256, size=(count, SIZE, SIZE, 3), dtype=np.uint8),
+        captions=[[f"bird {n} of kind {c}, line {k}" for k in range(10)]
+                  for n, c in enumerate(classes)],
+        class_ids=classes,
+        names=[f"bird_{n}" for n in range(count)],
+        splits=["train" if c <= 4 else "test" for c in classes],
+        arrays={"embeddings": table} if embeddings else {},
+    )  # fmt: skip
+
+
+def profile_of(folder, **changes):
+    smoke = profiles.load("smoke", text__batch=4, stage_one__batch=4, stage_two__batch=4, **changes)
+    return dataclasses.replace(smoke, photos=str(folder), output_dir=f"{folder}-runs")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("photographs")
+
+
+@pytest.fixture(scope="module")
+def teacher_file(home):
+    torch.manual_seed(0)
+    state = {}
+    for number, conv in enumerate(Teacher(11).convs.values()):
+        state |= {f"features.{number}.weight": conv.weight, f"features.{number}.bias": conv.bias}
+    torch.save(state, home / "vgg11.pth")
+    weights.convert(home / "vgg11.pth", home / "vgg11.safetensors", 11)
+    return home / "vgg11.safetensors"
+
+
+@pytest.fixture(scope="module")
+def p(home, teacher_file):
+    photographs(home / "plain")
+    return profile_of(
+        home / "plain",
+        network__depth=11,
+        network__width=1.0,
+        network__teacher_weights=str(teacher_file),
+    )
+
+
+def test_text_and_both_stages_train_and_load(p):
+    text = runs.get("text", p)
+    assert set(text.log[-1]["losses"]) == {"joint_embedding"}
+    for name in ("stage_one", "stage_two"):
+        assert runs.get(name, p).how == "trained"
+        assert runs.get(name, p).how == "loaded"
+    pictures = runs.paint(runs.get("stage_two", p).model, text.model, ["any caption at all"])
+    assert pictures.shape == (1, 3, SIZE, SIZE)
+    facts = runs.expected_config("stage_two", p)
+    assert facts["data"]["stage_two"] == {"prepared": runs.dataset(p).checksum}
+    assert set(facts["network"]["teacher"]) >= {"sha256", "preprocessing"}
+    assert "teacher" not in facts["training"] and "teacher" not in facts["data"]
+
+
+def test_the_teacher_is_the_converted_file(p, teacher_file):
+    run = runs.get("teacher", p)
+    assert run.how == "converted" and run.config["file"] == "vgg11.pth"
+    deeper = dataclasses.replace(p.network, depth=13)
+    with pytest.raises(SDNError, match="VGG11 of width 1, the profile has another"):
+        runs.get("teacher", dataclasses.replace(p, network=deeper))
+    absent = dataclasses.replace(p.network, teacher_weights="data/weights/absent.safetensors")
+    with pytest.raises(SDNError, match="absent.safetensors is missing: .*convert_weights.py"):
+        runs.get("teacher", dataclasses.replace(p, network=absent))
+
+
+def test_an_epoch_is_every_pair(p):
+    task, _ = runs.make_task("stage_one", p, whole=False)
+    data = runs.dataset(p)
+    assert task.size == len(data.indices("train")) * 10
+    seen = []
+    for step in range(task.size // 4):
+        sample = task.sample(step, 0, 4)
+        seen += [tuple(row.tolist()) for row in sample["characters"]]
+    assert len(set(seen)) == task.size
+
+
+def test_published_embeddings_are_looked_up(home, teacher_file):
+    data = photographs(home / "published", embeddings=True)
+    p = profile_of(
+        home / "published",
+        network__depth=11,
+        network__width=1.0,
+        network__teacher_weights=str(teacher_file),
+    )
+    text = runs.get("text", p)
+    assert text.how == "published"
+    row = int(data.indices("test")[0])
+    found = text.model.encode([data.captions[row][3]])
+    np.testing.assert_array_equal(found[0].numpy(), data.arrays["embeddings"][row, 3])
+    with pytest.raises(SDNError, match="no published embedding of 'a new caption'"):
+        text.model.encode(["a new caption"])
+    task, _ = runs.make_task("stage_one", p)
+    sample = task.sample(0, 0, 4)
+    table = torch.from_numpy(np.array(data.arrays["embeddings"])).flatten(0, 1)
+    assert all((table == line).all(1).any() for line in sample["text"])
+    assert runs.get("stage_one", p).how == "trained"
+
+
+def test_what_does_not_fit_is_named(home, p):
+    with pytest.raises(SDNError, match="nowhere is no prepared data set"):
+        runs.dataset(profile_of(home / "nowhere"))
+    with pytest.raises(SDNError, match="32 pixels, the profile wants 64"):
+        runs.dataset(profile_of(home / "plain", data__size=64))
+    with pytest.raises(SDNError, match="no attributes"):
+        runs.evaluate(p)
+
+
+def test_the_paper_s_schedule():
+    birds, authors = profiles.load("birds"), profiles.load("authors")
+    assert birds.stage_one.steps == birds.stage_two.steps == 8855 * 10 * 100 // 12
+    assert authors.stage_two.steps == 8855 * 10 * 80 // 12
+    assert profiles.load("flowers").stage_one.steps == 7034 * 10 * 100 // 12
+    for p in (birds, authors):
+        s = p.stage_two
+        assert (s.batch, s.learning_rate, s.schedule, s.precision) == (12, 1e-4, "constant", "fp32")
+    assert authors.network.preprocessing == "authors"
+    assert birds.network.preprocessing == "imagenet"
+
+
+def test_larger_batches_see_as_many_samples_at_the_root_of_the_rate():
+    one = profiles.load("birds").stage_one
+    four = profiles.larger_batch(one, 48)
+    assert four.batch * four.steps == pytest.approx(one.batch * one.steps, rel=1e-4)
+    assert four.learning_rate == pytest.approx(2e-4) and four.precision == "bf16"
+    with pytest.raises(SDNError, match="batch 0"):
+        profiles.larger_batch(one, 0)

@@ -1,4 +1,4 @@
-"""Prepare the photographs and captions of birds (CUB-200-2011) or flowers (Oxford-102)."""
+"""Prepare photographs and captions: birds (CUB-200-2011), flowers (Oxford-102), your own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from sdn_lib.data import cub, flowers, photos
+from sdn_lib.data import cub, flowers, folder, photos
 from sdn_lib.errors import SDNError
 
-READERS = {"birds": cub.read, "flowers": flowers.read}
+READERS = {"birds": cub.read, "flowers": flowers.read, "folder": folder.read}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     mended, repeated = (
         made.manifest["source"][key] for key in ("captions_mended", "files_repeated_to_ten")
     )
-    print(f"{mended} captions mended, {repeated} files repeated to ten", file=sys.stderr)
+    print(f"{mended} captions mended, {repeated} pictures had too few of them", file=sys.stderr)
     return 0
 
 

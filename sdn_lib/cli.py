@@ -1,4 +1,4 @@
-"""`sdn`: doctor, data, train, evaluate, sample, reproduce, book.
+"""`sdn`: doctor, data, train, evaluate, generate, score, sample, reproduce, book.
 
 Heavy imports wait until a command needs them, so that `sdn --help` is quick.
 """
@@ -70,6 +70,20 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--run", metavar="RUN", action="append", help="only this run; repeatable")
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
     command.add_argument("--json", action="store_true", help="print JSON in place of a table")
+
+    command = add("generate", _generate, "paint every test caption of a profile of photographs")
+    command.add_argument("folder", type=Path, help="where the pictures go; resumed when there")
+    command.add_argument("--run", default="stage_two", metavar="RUN", help="which student")
+    command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
+
+    command = add("score", _score, "score what `generate` painted, as JSON with its protocol")
+    command.add_argument("folder", type=Path, help="where the pictures are")
+    command.add_argument(
+        "--inception",
+        metavar="FILE",
+        help="torch-fidelity's weights of Inception, or 'download'; without it no IS, FID, KID",
+    )
+    command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
 
     command = add("sample", _sample, "paint captions with a trained student")
     command.add_argument("captions", nargs="*", metavar="CAPTION", help="what to paint")
@@ -147,6 +161,24 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     report = runs.evaluate(profile, options.run or runs.STUDENTS)
     print(json.dumps(report, indent=1) if options.json else runs.to_table(report))
+
+
+def _generate(options: argparse.Namespace) -> None:
+    profile = _profile(options)
+    from sdn_lib import scores
+
+    print(scores.generate(profile, options.run, options.folder))
+
+
+def _score(options: argparse.Namespace) -> None:
+    profile = _profile(options)
+    from sdn_lib import scores
+
+    inception = None
+    if options.inception:
+        path = None if options.inception == "download" else options.inception
+        inception = scores.inception_network(path)
+    print(json.dumps(scores.score(profile, options.folder, inception), indent=1))
 
 
 def _sample(options: argparse.Namespace) -> None:

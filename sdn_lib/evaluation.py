@@ -115,14 +115,14 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
     if min(len(real), len(generated)) < 2:
         raise SDNError("the Fréchet distance needs at least two samples on each side")
     metric = FrechetInceptionDistance(
-        feature=_Given(real.shape[1]), normalize=True, input_img_size=(1, 1, real.shape[1])
+        feature=Given(real.shape[1]), normalize=True, input_img_size=(1, 1, real.shape[1])
     ).set_dtype(torch.float64)
     for features, is_real in ((real, True), (generated, False)):
         metric.update(torch.as_tensor(features, dtype=torch.float64), real=is_real)
     return float(metric.compute())
 
 
-class _Given(nn.Module):
+class Given(nn.Module):
     """Hands features through, so that torchmetrics' FID works on any network's."""
 
     def __init__(self, num_features: int) -> None:

@@ -601,7 +601,12 @@ def embeddings(profile: Profile) -> np.ndarray:
     key = {"data": data.checksum, "encoder": hashlib.sha256(read).hexdigest()}
     if not path.exists() or checkpoints.read_meta(path) != key:
         lines = [line for lines in data.captions for line in lines]
-        table = run.model.encode(lines).half().view(len(data), -1, run.model.text_dim)
+        bar, parts = training.Progress("embedding captions", len(lines)), []
+        for start in range(0, len(lines), 2048):
+            parts.append(run.model.encode(lines[start : start + 2048]).half())
+            bar.update(min(start + 2048, len(lines)))
+        bar.close()
+        table = torch.cat(parts).view(len(data), -1, run.model.text_dim)
         checkpoints.save(path, {"embeddings": table}, key)
     return checkpoints.read(path)[0]["embeddings"].numpy()
 

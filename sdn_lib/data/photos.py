@@ -40,7 +40,8 @@ class Reading:
     """A folder of photographs, read and checked, its images not opened yet.
 
     `names` N unique str, as the published splits spell them; `class_ids` N int from 1;
-    `class_names` id -> name; `images` N paths; `captions` N lists of ten str; `splits` N of
+    `class_names` id -> name; `images` N paths; `captions` N lists of equally many str, ten in the
+    published data sets; `splits` N of
     'train' or 'test'; `boxes` float64 (N, 4) of x, y, width, height in pixels, or None;
     `embeddings` float16 or float32 (N, 10, 1024), or None; `source` what was read, as JSON.
     """

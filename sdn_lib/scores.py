@@ -1,0 +1,309 @@
+"""Scores of pictures painted from photographs' captions, each with the protocol that it belongs to.
+
+============ ============================== ================================================
+score        needs                          source
+============ ============================== ================================================
+SSIM, PSNR   nothing                        scikit-image
+R-precision  nothing                        after Xu et al. 2018, this book's text encoder
+IS, FID, KID Inception's weights, see below Salimans 2016, Heusel 2017, Binkowski 2018
+============ ============================== ================================================
+
+Inception is the network of 2015-12-05 that the authors used, as the package torch-fidelity carries
+it; `pip install torch-fidelity`, then its weights come on first use or are named as a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sdn_lib import evaluation, machine, runs, training
+from sdn_lib.data import prepared
+from sdn_lib.errors import SDNError
+from sdn_lib.profiles import ROOT, Profile
+
+PART = 256
+ENOUGH = {"is": 5000, "fid": 10000, "kid": 1000}
+"""Pictures below which a score says more about their number than about their quality."""
+
+
+def generate(profile: Profile, name: str, folder: str | Path) -> Path:
+    """Paint every caption of every test picture with the student `name` into `folder`.
+
+    Parts of 256 pictures, uint8 (n, size, size, 3), in the order of the captions; a part that is
+    there is not painted again. Raises SDNError when `folder` holds pictures of another student.
+    """
+    folder = Path(folder)
+    data, run, encoder = runs.dataset(profile), runs.get(name, profile), runs.get("text", profile)
+    facts = {
+        "run": name,
+        "weights": _sha256(run.folder / "weights.safetensors"),
+        "data": data.checksum,
+        "captions": len(_captions(data)),
+        "size": data.size,
+    }
+    about = folder / "generated.json"
+    if about.exists():
+        found = json.loads(about.read_text(encoding="utf-8"))
+        if found != facts:
+            raise SDNError(f"{folder} holds pictures of another student: choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    about.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    captions = [data.captions[row][k] for row, k in _captions(data)]
+    bar = training.Progress("painting captions", len(captions))
+    for start in range(0, len(captions), PART):
+        path = _part(folder, start)
+        if not path.exists():
+            painted = runs.paint(run.model, encoder.model, captions[start : start + PART])
+            pixels = (painted.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
+            partial = path.with_name(f".{path.name}.partial")
+            with partial.open("wb") as file:
+                np.save(file, pixels.cpu().numpy())
+            partial.replace(path)
+        bar.update(min(start + PART, len(captions)))
+    bar.close()
+    return folder
+
+
+def score(
+    profile: Profile,
+    folder: str | Path,
+    inception: Callable[[Tensor], dict[str, Tensor]] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return every score of the pictures in `folder` that can be had, and why others cannot.
+
+    {'scores': {name: value}, 'left_out': {name: reason}, 'protocol': ...}. `inception` maps uint8
+    (n, 3, h, w) to {'features': (n, 2048), 'logits': (n, 1008)}, see `inception_network`. Raises
+    SDNError when pictures are missing.
+    """
+    folder, data = Path(folder), runs.dataset(profile)
+    facts = _facts(folder, data)
+    pairs = _captions(data)
+    left_out: dict[str, str] = {}
+    structure: list[dict[str, float]] = []
+    for start, made in _parts(folder, len(pairs)):
+        rows = [row for row, _ in pairs[start : start + len(made)]]
+        real = np.asarray(data.images[rows])
+        found = evaluation.structure(made / 255.0, real / 255.0)
+        structure.append({**found, "n": len(made)})
+    weight = np.array([s["n"] for s in structure], dtype=float)
+    scores = {k: float(np.average([s[k] for s in structure], weights=weight)) for k in found}
+    try:
+        scores["r_precision"] = r_precision(profile, folder, seed=seed)
+    except SDNError as error:
+        left_out["r_precision"] = str(error)
+    if inception is None:
+        left_out["is, fid, kid"] = "no Inception weights: see sdn_lib.scores.inception_network"
+    else:
+        scores |= _inception_scores(profile, folder, inception, seed)
+    for name, least in ENOUGH.items():
+        if name in scores and len(pairs) < least:
+            warnings.warn(
+                f"{name} of {len(pairs)} pictures is biased: it wants {least} or more", stacklevel=2
+            )
+    return {
+        "scores": scores,
+        "left_out": left_out,
+        "protocol": evaluation.protocol(
+            **facts,
+            split="test",
+            pictures=len(pairs),
+            captions_an_image=len(data.captions[0]),
+            real_pictures=len(data.indices("test")),
+            resize=data.manifest["source"].get("resize"),
+            crop=data.manifest["source"].get("crop"),
+            colours="RGB, 8 bits",
+            inception=getattr(inception, "about", None),
+            inception_score="10 splits of shuffled pictures, population standard deviation",
+            r_precision="1 right among 100 captions, 99 of other classes; see its docstring",
+            seed=seed,
+            hardware=machine.hardware(),
+            **machine.git_state(ROOT),
+        ),
+    }
+
+
+def inception_score(logits: np.ndarray, splits: int = 10, seed: int = 0) -> tuple[float, float]:
+    """Return mean and population standard deviation over `splits` of the Inception score.
+
+    `logits` (n, classes) of n pictures, shuffled first; splits differ by a picture at most. Raises
+    SDNError for fewer pictures than splits. Source: Salimans et al. 2016, as the authors have it.
+    """
+    if len(logits) < splits:
+        raise SDNError(f"{len(logits)} pictures cannot be split into {splits}")
+    shuffled = logits[np.random.default_rng(seed).permutation(len(logits))].astype(np.float64)
+    log_p = shuffled - np.logaddexp.reduce(shuffled, axis=1, keepdims=True)
+    values = []
+    for part in np.array_split(log_p, splits):
+        log_mean = np.logaddexp.reduce(part, axis=0) - np.log(len(part))
+        values.append(np.exp((np.exp(part) * (part - log_mean)).sum(1).mean()))
+    return float(np.mean(values)), float(np.std(values))
+
+
+def r_precision(
+    profile: Profile, folder: str | Path, among: int = 100, seed: int = 0, pictures: int = 2000
+) -> float:
+    """Return how often a picture's own caption is the nearest of `among`, 99 of other classes.
+
+    Pictures are brought to the captions' space by ridge regression of caption embeddings on the
+    teacher's pooled top layer, fitted on the real training pictures; nearness is the cosine. Chance
+    is 1 / among. The teacher takes part in stage two, so compare students with care. Raises
+    SDNError with too few captions of other classes.
+    """
+    data = runs.dataset(profile)
+    teacher, encoder = runs.get("teacher", profile).model, runs.get("text", profile).model
+    features = runs.TeacherFeatures(teacher)
+    draw = np.random.default_rng(seed)
+
+    @torch.no_grad()
+    def seen(images: np.ndarray) -> np.ndarray:
+        chunks = np.array_split(images, max(1, len(images) // 32))
+        return torch.cat(
+            [features(torch.from_numpy(np.array(c)).permute(0, 3, 1, 2) / 255) for c in chunks]
+        ).numpy()
+
+    def read(pairs: list[tuple[int, int]]) -> np.ndarray:
+        return encoder.encode([data.captions[row][k] for row, k in pairs]).cpu().numpy()
+
+    train = data.indices("train")
+    train = train[draw.permutation(len(train))[:4000]]
+    x, y = seen(data.images[np.sort(train)]), read([(row, 0) for row in np.sort(train)])
+    mean, scale, centre = x.mean(0), x.std(0) + 1e-6, y.mean(0)
+    x = (x - mean) / scale
+    gram = x.T @ x + 0.1 * len(x) * np.eye(x.shape[1])
+    weights = np.linalg.solve(gram, x.T @ (y - centre))
+
+    pairs = _captions(data)
+    chosen = np.sort(draw.permutation(len(pairs))[:pictures])
+    made = np.concatenate([m for _, m in _parts(Path(folder), len(pairs))])[chosen]
+    looks = (seen(made) - mean) / scale @ weights
+    told = read([pairs[i] for i in chosen]) - centre
+    looks /= np.linalg.norm(looks, axis=1, keepdims=True) + 1e-9
+    told /= np.linalg.norm(told, axis=1, keepdims=True) + 1e-9
+    kinds = data.class_ids[[pairs[i][0] for i in chosen]]
+    right = 0
+    for i, look in enumerate(looks):
+        others = np.flatnonzero(kinds != kinds[i])
+        if len(others) < among - 1:
+            raise SDNError(f"{len(others)} captions of other classes are fewer than {among - 1}")
+        others = draw.choice(others, among - 1, replace=False)
+        right += look @ told[i] > (told[others] @ look).max()
+    return float(right / len(looks))
+
+
+def inception_network(weights: str | Path | None = None) -> nn.Module:
+    """Return torch-fidelity's Inception, its weights from a file or downloaded on first use.
+
+    Raises SDNError that says how to get the package or the weights when one is missing.
+    """
+    if importlib.util.find_spec("torch_fidelity") is None:
+        raise SDNError("torch-fidelity is missing: pip install torch-fidelity")
+    if weights is not None and not Path(weights).is_file():
+        raise SDNError(f"{weights} is missing: name torch-fidelity's pt_inception file")
+    return _Inception(weights)
+
+
+class _Inception(nn.Module):
+    def __init__(self, weights: str | Path | None) -> None:
+        super().__init__()
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        path = None if weights is None else str(weights)
+        try:
+            self.network = FeatureExtractorInceptionV3(
+                "inception-v3-compat", ["2048", "logits_unbiased"], path
+            )
+        except OSError as error:
+            raise SDNError(
+                f"Inception's weights could not be had ({error}): download torch-fidelity's "
+                "pt_inception-2015-12-05 file and name it"
+            ) from None
+        state = self.network.state_dict()
+        digest = hashlib.sha256(b"".join(t.numpy().tobytes() for t in state.values()))
+        self.about = f"torch-fidelity inception-v3-compat, sha256 {digest.hexdigest()[:16]}"
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features, logits = self.network(images)
+        return {"features": features, "logits": logits}
+
+
+def _inception_scores(
+    profile: Profile, folder: Path, inception: Callable, seed: int
+) -> dict[str, float]:
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    data = runs.dataset(profile)
+    rows = data.indices("test")
+
+    def through(chunks: Iterator[np.ndarray]) -> dict[str, np.ndarray]:
+        parts: dict[str, list[np.ndarray]] = {"features": [], "logits": []}
+        for chunk in chunks:
+            for piece in np.array_split(chunk, max(1, len(chunk) // 32)):
+                found = inception(torch.from_numpy(np.array(piece)).permute(0, 3, 1, 2))
+                for key, value in found.items():
+                    parts[key].append(value.float().cpu().numpy())
+        return {key: np.concatenate(value) for key, value in parts.items()}
+
+    made = through(m for _, m in _parts(folder, len(_captions(data))))
+    real = through(data.images[rows[i : i + PART]] for i in range(0, len(rows), PART))
+    mean, deviation = inception_score(made["logits"], seed=seed)
+    size = min(1000, len(real["features"]), len(made["features"]))
+    kid = KernelInceptionDistance(feature=evaluation.Given(real["features"].shape[1]),
+                                  subset_size=size, normalize=True)  # fmt: skip
+    torch.manual_seed(seed)
+    for found, is_real in ((real, True), (made, False)):
+        kid.update(torch.from_numpy(found["features"]), real=is_real)
+    return {
+        "is": mean,
+        "is_deviation": deviation,
+        "fid": evaluation.frechet_distance(real["features"], made["features"]),
+        "kid": float(kid.compute()[0]),
+    }
+
+
+def _captions(data: prepared.Prepared) -> list[tuple[int, int]]:
+    return [(int(row), k) for row in data.indices("test") for k in range(len(data.captions[row]))]
+
+
+def _part(folder: Path, start: int) -> Path:
+    return folder / f"pictures-{start:06d}.npy"
+
+
+def _parts(folder: Path, count: int) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, count, PART):
+        path = _part(folder, start)
+        if not path.is_file():
+            raise SDNError(f"{path} is missing: run generate again, it goes on from there")
+        try:
+            made = np.load(path)
+        except (ValueError, EOFError, OSError) as error:
+            raise SDNError(f"{path} is damaged ({error}): delete it, run generate again") from None
+        if len(made) != min(PART, count - start):
+            raise SDNError(f"{path} holds {len(made)} pictures: delete it, run generate again")
+        yield start, made
+
+
+def _facts(folder: Path, data: prepared.Prepared) -> dict[str, Any]:
+    about = folder / "generated.json"
+    if not about.is_file():
+        raise SDNError(f"{about} is missing: paint the captions into {folder} with generate")
+    facts = json.loads(about.read_text(encoding="utf-8"))
+    if facts["data"] != data.checksum:
+        raise SDNError(f"{folder} was painted for other data than the profile's: paint it again")
+    return facts
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

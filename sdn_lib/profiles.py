@@ -125,11 +125,11 @@ class Profile:
     )
     teacher: TrainConfig = field(default_factory=lambda: TrainConfig(3000, seed=1))
     text: TrainConfig = field(default_factory=lambda: TrainConfig(4000, seed=2))
-    stage_one: TrainConfig = field(default_factory=lambda: _student(6000, seed=3))
+    stage_one: TrainConfig = field(default_factory=lambda: _student(8000, seed=3))
     stage_two: TrainConfig = field(
-        default_factory=lambda: _student(3000, learning_rate=5e-4, image_weight=20.0, seed=4)
+        default_factory=lambda: _student(10000, learning_rate=1e-3, image_weight=20.0, seed=4)
     )
-    baseline: TrainConfig = field(default_factory=lambda: _student(14000, seed=3))
+    baseline: TrainConfig = field(default_factory=lambda: _student(30670, seed=3))
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     live_steps: int = 200
     seed: int = 0

@@ -55,6 +55,7 @@ def test_every_caption_is_painted_once_and_painting_goes_on(p, made, monkeypatch
         scores.score(p, made)
     scores.generate(p, "stage_one", made)
     assert [f.read_bytes() for f in files] == whole
+    runs.get("stage_two", p)
     monkeypatch.setattr(runs, "paint", None)
     scores.generate(p, "stage_one", made)
     with pytest.raises(SDNError, match="another student"):
@@ -85,7 +86,7 @@ def test_without_inception_the_rest_is_scored(p, made, capsys):
 def test_inception_score_is_torchmetrics_s():
     logits = np.random.default_rng(0).normal(size=(200, 7)).astype(np.float32) * 2
     mean, _ = scores.inception_score(logits, splits=1)
-    theirs = InceptionScore(feature=Logits(), splits=1, normalize=True)
+    theirs = InceptionScore(feature=Logits(), splits=1)
     theirs.update(torch.from_numpy(logits))
     assert mean == pytest.approx(float(theirs.compute()[0]), rel=1e-4)
     ten, deviation = scores.inception_score(logits, splits=10)
@@ -98,10 +99,10 @@ def test_r_precision_knows_the_right_picture(p, tmp_path, monkeypatch):
     """Real test pictures score above chance when embeddings are a function of the picture."""
     data = runs.dataset(p)
     rng = np.random.default_rng(0)
-    count, kinds = 120, 30
-    class_ids = np.repeat(np.arange(kinds), count // kinds)
-    colours = rng.integers(256, size=(kinds, 1, 1, 3))
-    pictures = np.broadcast_to(colours[class_ids], (count, 32, 32, 3)).astype(np.uint8)
+    count = 300
+    class_ids = np.arange(count)
+    colours = rng.integers(256, size=(count, 1, 1, 3))
+    pictures = np.broadcast_to(colours, (count, 32, 32, 3)).astype(np.uint8)
     table = np.repeat(pictures[:, None, 0, 0] / 255.0, 10, axis=1).astype(np.float32)
     table = np.concatenate([table, table**2], axis=2)
     told = dataclasses.replace(
@@ -109,7 +110,7 @@ def test_r_precision_knows_the_right_picture(p, tmp_path, monkeypatch):
         images=pictures,
         captions=[[f"{row} {k}" for k in range(10)] for row in range(count)],
         class_ids=class_ids,
-        splits=["train" if c < 20 else "test" for c in class_ids],
+        splits=["train" if c < 200 else "test" for c in class_ids],
         names=[str(k) for k in range(count)],
         arrays={"embeddings": table},
     )
@@ -118,11 +119,11 @@ def test_r_precision_knows_the_right_picture(p, tmp_path, monkeypatch):
     made = np.repeat(pictures[test], 10, axis=0)
     for start in range(0, len(made), scores.PART):
         np.save(scores._part(tmp_path, start), made[start : start + scores.PART])
-    right = scores.r_precision(p, tmp_path, among=20)
+    right = scores.r_precision(p, tmp_path, among=10)
     for start in range(0, len(made), scores.PART):
         np.save(scores._part(tmp_path, start), made[::-1][start : start + scores.PART])
-    wrong = scores.r_precision(p, tmp_path, among=20)
-    assert right > 0.5 > wrong
+    wrong = scores.r_precision(p, tmp_path, among=10)
+    assert right > 0.3 > wrong, (right, wrong)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
                 )
             rows.append((reader.line_num, {key: value.strip() for key, value in row.items()}))
     except csv.Error as error:
-        raise SDNError(f"{path}, line {reader.line_num}: {error}") from None
+        raise SDNError(f"{path} is no CSV ({error}): close every double quote") from None
     if not rows:
         raise SDNError(f"{path} names no picture: write one caption a line")
     return rows

@@ -310,6 +310,7 @@ def stale(place: Layout, name: str, values: Mapping[str, Any] | None = None) -> 
     for key, said in (
         ("library", "sdn_lib changed"),
         ("weights", "the shipped weights changed"),
+        ("photographs", "other photographs are prepared"),
         ("code", "its code changed"),
         ("text", TEXT_CHANGED),
     ):
@@ -351,7 +352,10 @@ def read_record(place: Layout, name: str) -> dict:
 
 
 def fingerprints(place: Layout, name: str) -> dict[str, str]:
-    """Return hashes of what a chapter's outputs depend on: text, code, library, shipped weights."""
+    """Return hashes of what a chapter's outputs depend on.
+
+    Text, code, library, shipped weights, and the prepared photographs if it speaks of them.
+    """
     cells = json.loads(place.chapters()[name].read_text(encoding="utf-8"))["cells"]
     joined = [(c["cell_type"], "".join(c["source"]), c.get("metadata", {})) for c in cells]
     code = [(source, m.get("tags", [])) for kind, source, m in joined if kind == "code"]
@@ -359,11 +363,16 @@ def fingerprints(place: Layout, name: str) -> dict[str, str]:
     sources = [p for p in sources if p.name not in NOT_HASHED]
     shipped = place.root / "results"
     weights = [p for p in shipped.rglob("*") if p.name in ("weights.safetensors", "config.json")]
+    photographs = []
+    if any(".photos" in source for source, _ in code):
+        folders = {place.root / p.photos for p in profiles.PROFILES.values() if p.photos}
+        photographs = [m for f in folders if (m := f / "manifest.json").is_file()]
     return {
         "text": _digest(json.dumps(joined, sort_keys=True)),
         "code": _digest(json.dumps(code, sort_keys=True)),
         "library": _digest_files(sources, LIBRARY),
         "weights": _digest_files(weights, shipped),
+        "photographs": _digest_files(photographs, place.root),
     }
 
 

@@ -176,6 +176,10 @@ def test_stage_two_sharpens_and_closes_the_gap(two: dict) -> None:
         assert two[f"c06_homogeneous_{layer}_stage_two"] < before, layer
 
 
+def test_stripes_are_where_the_caption_names_no_colour(two: dict) -> None:
+    assert two["c06_stripes_two_named"] < two["c06_stripes_two_open"]
+
+
 # ---------------------------------------------------------------- one book, one truth
 
 

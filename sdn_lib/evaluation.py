@@ -130,6 +130,7 @@ class Given(nn.Module):
         self.num_features = num_features
 
     def forward(self, features: Tensor) -> Tensor:
+        """Return (n, num_features)."""
         return features.reshape(len(features), -1)
 
 

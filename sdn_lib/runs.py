@@ -425,6 +425,7 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
 
     By default `folder` is the profile's own; an unfinished training found there is resumed.
     """
+    config = settings_of(name, profile)
     folder = Path(folder or profile.runs / name)
     for need in NEEDS[name]:
         get(need, profile)
@@ -447,9 +448,9 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
         task, finish = make_task(name, profile)
     pictures = name in STUDENTS and processes.is_main_process
     lapse = TimeLapse(name, profile, folder) if pictures else None
-    log = training.fit(task, settings_of(name, profile), folder, on_step=lapse, title=name)
+    log = training.fit(task, config, folder, on_step=lapse, title=name)
     model = finish(task)
-    config = {
+    facts = {
         "name": name,
         "profile": profile.name,
         "settings": settings,
@@ -466,7 +467,7 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
     if processes.is_main_process:
         checkpoints.save_weights(folder / "weights.safetensors", model, {"name": name})
         training.write_log(folder / "log.jsonl", log)
-        _write_json(folder / "config.json", config)
+        _write_json(folder / "config.json", facts)
         (folder / "state.safetensors").unlink(missing_ok=True)
         began.unlink(missing_ok=True)
     processes.wait_for_everyone()

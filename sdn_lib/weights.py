@@ -11,7 +11,6 @@ state dict  .pth, .safetensors; torchvision's keys  any of the above as it was t
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sdn_lib import checkpoints, vgg
+from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError, near
 from sdn_lib.teacher import PREPROCESSING, Teacher
 
@@ -80,7 +80,7 @@ def convert(
     path = download(depth) if source == "torchvision" else Path(source)
     if not path.is_file():
         raise SDNError(f"{path} is missing: name a weights file, or 'torchvision'")
-    found = _sha256(path)
+    found = prepared.sha256(path)
     wanted = sha256 or _stated(path)
     if wanted and not found.startswith(wanted.lower()):
         raise SDNError(
@@ -233,11 +233,6 @@ def _teacher(path: Path, pairs: list[tuple[Tensor, Tensor]], depth: int) -> Teac
 def _stated(path: Path) -> str | None:
     digits = path.stem.rpartition("-")[2].lower()
     return digits if len(digits) == 8 and not digits.strip("0123456789abcdef") else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _line(error: Exception) -> str:

@@ -126,7 +126,7 @@ def write(
         for path in sorted(p for p in new.rglob("*") if p.is_file()):
             files[path.relative_to(new).as_posix()] = {
                 "bytes": path.stat().st_size,
-                "sha256": _sha256(path),
+                "sha256": sha256(path),
             }
         manifest = {"format": FORMAT, "count": count, "source": dict(source or {}), "files": files}
         _dump(new / "manifest.json", manifest, indent=1)
@@ -152,7 +152,7 @@ def load(folder: str | Path, verify: bool = True) -> Prepared:
                 f"{path} has {path.stat().st_size} bytes, the manifest says {want['bytes']}: "
                 + _remedy(folder)
             )
-        if verify and _sha256(path) != want["sha256"]:
+        if verify and sha256(path) != want["sha256"]:
             raise PreparedError(
                 f"{path} does not match its SHA-256 in the manifest: {_remedy(folder)}"
             )
@@ -277,6 +277,7 @@ def _dump(path: Path, value: Any, indent: int | None = None) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, indent=indent) + "\n", encoding="utf-8")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -158,6 +158,22 @@ def test_the_reader_goes_by_meaning(records: dict[str, dict]) -> None:
     assert like["c02_probe_trained"] > 0.9, "a student cannot paint what was not read"
 
 
+def test_the_mirror_of_vgg19_learns_four_birds_by_heart(records: dict[str, dict]) -> None:
+    if "04_student" not in records:
+        pytest.skip("chapter 4 has not been run at the cpu profile")
+    learned = records["04_student"]["numbers"]
+    assert learned["c04_deep_names"] == 22
+    assert learned["c04_heart_after"] < learned["c04_heart_before"] / 2
+
+
+def test_a_few_pictures_are_learned_by_heart_and_no_more(records: dict[str, dict]) -> None:
+    if "10_your_own_pictures" not in records:
+        pytest.skip("the appendix has not been run at the cpu profile")
+    own = records["10_your_own_pictures"]["numbers"]
+    assert own["c10_distance_train"] < own["c10_distance_mean"]
+    assert own["c10_distance_train"] < own["c10_distance_test"]
+
+
 # ---------------------------------------------------------------- the two stages
 
 

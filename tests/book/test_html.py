@@ -6,6 +6,7 @@ A tiny book is rendered here in every run; the real one is tested where it has b
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +16,7 @@ import browser
 import pytest
 import tiny_book
 
-from sdn_lib import reproduce
+from sdn_lib import reproduce, vgg
 from sdn_lib.render import book
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -216,6 +217,16 @@ def test_interactives_show_a_picture_without_scripts(html: Path) -> None:
         for part in re.split(r'<div[^>]*class="sdn-explore', text)[1:]:
             still = part.split("<script", 1)[0]
             assert re.search(r'<img[^>]*class="sdn-frame[^>]*src="data:', still), page.name
+
+
+def test_a_scrubber_has_every_name_of_the_papers_networks() -> None:
+    page = ROOT / "_build" / "html" / "04_student.html"
+    if not page.exists():
+        pytest.skip("the book is not rendered here: `make book` first")
+    data = re.findall(r'class="sdn-data">(.*?)</script>', page.read_text(encoding="utf-8"), re.S)
+    sliders = [values for one in data for values in json.loads(one)["controls"]]
+    assert list(vgg.names(19)) in sliders
+    assert len(vgg.names(19)) == 22
 
 
 def test_smoke_pages_say_so(tiny_html: Path) -> None:

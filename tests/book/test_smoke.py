@@ -9,7 +9,7 @@ import pytest
 from sdn_lib import profiles, runs
 from sdn_lib.reproduce import layout, reproduce
 
-CHAPTERS = 9
+CHAPTERS = 10
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,13 @@ two shows the generated image to the teacher and compares what the teacher sees.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from sdn_lib.errors import SDNError, near
+from sdn_lib.teacher import Teacher
 
 DISTANCES = ("l1", "l2")
 
@@ -39,18 +40,30 @@ def layer_losses(
     named; `weights` (default 1 each) multiply. Gradients flow into `got` alone. Raises SDNError
     that names the layer when one is missing, unknown, or of another shape.
     """
+    return _compare(got, list(want), want.items(), layers, weights, distance)
+
+
+def _compare(
+    got: Mapping[str, Tensor],
+    names: Sequence[str],
+    want: Iterable[tuple[str, Tensor]],
+    layers: Collection[str] | None = None,
+    weights: Mapping[str, float] | None = None,
+    distance: str = "l1",
+) -> LayerLosses:
+    """Compare layer by layer as `want` yields them, so that none of `want` need be kept."""
     if distance not in DISTANCES:
         raise SDNError(f"unknown distance {distance!r}: {near(distance, DISTANCES)}")
     for kind, chosen in (("layers", layers), ("weights", weights)):
         for name in chosen or ():
-            if name not in want:
-                raise SDNError(f"{kind} names {name!r}, which is no layer: {near(name, want)}")
+            if name not in names:
+                raise SDNError(f"{kind} names {name!r}, which is no layer: {near(name, names)}")
     losses = LayerLosses()
-    for name, target in want.items():
+    for name, target in want:
         if layers is not None and name not in layers:
             continue
         if name not in got:
-            raise SDNError(f"layer {name!r} is missing: expected {list(want)}, got {list(got)}")
+            raise SDNError(f"layer {name!r} is missing: expected {list(names)}, got {list(got)}")
         if got[name].shape != target.shape:
             raise SDNError(
                 f"layer {name!r} has shape {tuple(got[name].shape)}, "
@@ -68,52 +81,94 @@ def layer_losses(
 
 
 def stage_one(
-    student: nn.Module, teacher: nn.Module, text: Tensor, image: Tensor, **options
+    student: nn.Module, teacher: Teacher, text: Tensor, image: Tensor, **options
 ) -> LayerLosses:
     """Return stage one's losses: the student's layers against the teacher's on the real image.
 
-    `text` (batch, text_dim), `image` (batch, 3, size, size) RGB 0..1; `options` as for
-    `layer_losses`. Source: the paper's first stage, authors' stage1.
+    `text` (batch, text_dim), `image` (batch, 3, size, size) RGB 0..1; with k captions of each image
+    in a row, `text` is (k batch, text_dim), and the teacher looks at each image once. `options` as
+    for `layer_losses`. Source: the paper's first stage, authors' stage1.
     """
-    with torch.no_grad():
-        real = teacher(image)
-    return layer_losses(student(text), real, **options)
+    real = _repeated(teacher.walk(image, grad=False), len(text), len(image))
+    return _compare(student(text), teacher.names, real, **options)
 
 
-def stage_two(teacher: nn.Module, generated: Tensor, image: Tensor, **options) -> LayerLosses:
+def stage_two(teacher: Teacher, generated: Tensor, image: Tensor, **options) -> LayerLosses:
     """Return stage two's losses: the teacher on the generated image against it on the real image.
 
     Both images (batch, 3, size, size) RGB; `generated` enters unclamped and carries the gradient.
-    Source: the paper's second stage, authors' stage2.
+    It may hold k images in a row for each real one, which the teacher then looks at once. Source:
+    the paper's second stage, authors' stage2.
     """
-    with torch.no_grad():
-        real = teacher(image)
-    return layer_losses(teacher(generated), real, **options)
+    real = _repeated(teacher.walk(image, grad=False), len(generated), len(image))
+    return _compare(teacher(generated), teacher.names, real, **options)
+
+
+def _repeated(
+    walk: Iterable[tuple[str, Tensor]], wanted: int, given: int
+) -> Iterable[tuple[str, Tensor]]:
+    """Repeat each activation of `given` images for the captions that share it."""
+    if wanted == given:
+        return walk
+    if not given or wanted % given:
+        raise SDNError(f"{wanted} captions cannot share {given} images evenly")
+    return ((name, x.repeat_interleave(wanted // given, 0)) for name, x in walk)
 
 
 def pixels(student: nn.Module, text: Tensor, image: Tensor, **options) -> LayerLosses:
     """Return the baseline's loss: the image term of stage one alone, no teacher."""
+    if len(text) != len(image):
+        image = image.repeat_interleave(len(text) // len(image), 0)
     return layer_losses({"image": student(text)["image"]}, {"image": image}, **options)
 
 
 class _MeanAbsolute(torch.autograd.Function):
     """The mean absolute difference, summed in float32 at least; the gradient is a scaled sign.
 
-    Under bf16, autograd's own would copy both sides to float32, for two fifths of a step's time.
+    Autograd's own would copy both sides to float32 under bf16 and keep the difference. Here one
+    byte an element is kept, and on a CPU the work is done in parts that fit into its cache.
     """
 
     @staticmethod
     def forward(ctx, got: Tensor, want: Tensor) -> Tensor:
-        difference = got - want
-        ctx.save_for_backward(difference)
-        total = difference.abs().sum(dtype=_at_least_float32(difference))
-        return total / difference.numel()
+        got = got.contiguous(memory_format=_format(got))
+        ctx.like = got.shape, got.stride(), got.dtype
+        flat, other = _flat(got), _flat(want.contiguous(memory_format=_format(got)))
+        sign = torch.empty_like(flat, dtype=torch.int8)
+        exact = torch.promote_types(torch.result_type(got, want), torch.float32)
+        totals = []
+        for part in _parts(flat):
+            difference = flat[part] - other[part]
+            totals.append(difference.abs().sum(dtype=exact))
+            sign[part] = difference.sign_()
+        ctx.save_for_backward(sign)
+        return torch.stack(totals).sum() / len(flat)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        (difference,) = ctx.saved_tensors
-        scale = (gradient / difference.numel()).to(difference.dtype)
-        return difference.sign().mul_(scale), None
+        (sign,) = ctx.saved_tensors
+        shape, stride, dtype = ctx.like
+        whole = torch.empty_strided(shape, stride, dtype=dtype, device=sign.device)
+        flat, scale = _flat(whole), gradient / len(sign)
+        for part in _parts(flat):
+            flat[part].copy_(sign[part]).mul_(scale)
+        return whole, None
+
+
+def _parts(flat: Tensor, size: int = 1 << 18) -> list[slice]:
+    """Return slices that cover a flat tensor: in pieces on a CPU, whole elsewhere."""
+    size = size if flat.device.type == "cpu" else len(flat)
+    return [slice(start, start + size) for start in range(0, len(flat), size)]
+
+
+def _format(x: Tensor) -> torch.memory_format:
+    last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def _flat(x: Tensor) -> Tensor:
+    """Return a dense tensor's elements in the order in which they lie in memory."""
+    return x.as_strided((x.numel(),), (1,), x.storage_offset())
 
 
 def _at_least_float32(x: Tensor) -> torch.dtype:

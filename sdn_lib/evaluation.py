@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.models.regnet import BlockParams, RegNet
 
 from sdn_lib.errors import SDNError
 
@@ -26,6 +25,9 @@ class Evaluator(nn.Module):
     """
 
     def __init__(self, attributes: dict[str, Sequence[str]]) -> None:
+        # Here, as it takes longer to import than all else but PyTorch.
+        from torchvision.models.regnet import BlockParams, RegNet
+
         super().__init__()
         params = BlockParams.from_init_params(
             depth=9, w_0=24, w_a=24.0, w_m=2.2, group_width=8, se_ratio=0.25

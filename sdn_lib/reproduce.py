@@ -308,10 +308,10 @@ def stale(place: Layout, name: str, values: Mapping[str, Any] | None = None) -> 
     if values is not None and record["parameters"] != dict(values):
         return "its parameters changed"
     for key, said in (
+        ("code", "its code changed"),
         ("library", "sdn_lib changed"),
         ("weights", "the shipped weights changed"),
         ("photographs", "other photographs are prepared"),
-        ("code", "its code changed"),
         ("text", TEXT_CHANGED),
     ):
         if record["origin"].get(key) != now[key]:
@@ -354,13 +354,13 @@ def read_record(place: Layout, name: str) -> dict:
 def fingerprints(place: Layout, name: str) -> dict[str, str]:
     """Return hashes of what a chapter's outputs depend on.
 
-    Text, code, library, shipped weights, and the prepared photographs if it speaks of them.
+    Text, code, the library's modules that it uses, shipped weights, and the prepared photographs if
+    it speaks of them.
     """
     cells = json.loads(place.chapters()[name].read_text(encoding="utf-8"))["cells"]
     joined = [(c["cell_type"], "".join(c["source"]), c.get("metadata", {})) for c in cells]
     code = [(source, m.get("tags", [])) for kind, source, m in joined if kind == "code"]
-    sources = [p for p in LIBRARY.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
-    sources = [p for p in sources if p.name not in NOT_HASHED]
+    sources = imported([source for source, _ in code])
     shipped = place.root / "results"
     weights = [p for p in shipped.rglob("*") if p.name in ("weights.safetensors", "config.json")]
     photographs = []
@@ -374,6 +374,40 @@ def fingerprints(place: Layout, name: str) -> dict[str, str]:
         "weights": _digest_files(weights, shipped),
         "photographs": _digest_files(photographs, place.root),
     }
+
+
+def imported(code: Sequence[str]) -> list[Path]:
+    """Return the library's modules that pieces of code import, and those that they import in turn.
+
+    Of code that is no plain Python (a cell with IPython's magic), every module.
+    """
+    found: set[Path] = set()
+    waiting = list(code)
+    while waiting:
+        try:
+            tree = ast.parse(waiting.pop())
+        except SyntaxError:
+            every = (p for p in LIBRARY.rglob("*.py") if p.name not in NOT_HASHED)
+            return sorted(every)
+        new = {p for p in _imports(tree) if p.name not in NOT_HASHED} - found
+        found |= new
+        waiting += [path.read_text(encoding="utf-8") for path in new]
+    return sorted(found)
+
+
+def _imports(tree: ast.AST) -> Iterator[Path]:
+    """Yield the files of the library that import statements name, wherever they stand."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            package, *parts = name.split(".")
+            path = LIBRARY.joinpath(*parts).with_suffix(".py")
+            if package == "sdn_lib" and parts and path.is_file():
+                yield path
 
 
 def _digest(text: str) -> str:

@@ -254,7 +254,8 @@ class DistillationTask(training.Task):
 
     `embeddings` (images, captions, text_dim) saves the encoder's pass in a long training; without
     them each batch is encoded as it comes. An epoch is every picture with one random caption, or
-    with `pairs` every picture with every caption, as the authors have it.
+    with `pairs` every picture with every caption, as the authors have it. With `together` above 1 a
+    batch holds that many captions of each of its pictures, which the teacher looks at once.
     """
 
     def __init__(
@@ -266,6 +267,7 @@ class DistillationTask(training.Task):
         mode: str,
         embeddings: np.ndarray | None = None,
         pairs: bool = False,
+        together: int = 1,
         **options,
     ) -> None:
         super().__init__()
@@ -275,21 +277,38 @@ class DistillationTask(training.Task):
         self.rows = data.indices("train")
         self.data, self.mode, self.options = data, mode, options
         self.captions = len(data.captions[self.rows[0]])
-        self.size = len(self.rows) * (self.captions if pairs else 1)
-        self.embeddings, self.pairs = embeddings, pairs
+        if together < 1 or self.captions % together:
+            raise SDNError(
+                f"captions_together is {together}: take a divisor of {self.captions}, the captions "
+                "of a picture"
+            )
+        self.groups = self.captions // together if pairs else 1
+        self.size = len(self.rows) * self.groups
+        self.embeddings, self.together, self.divisible = embeddings, together, together == 1
         self.student = student
         # Not submodules: frozen networks are no part of the checkpoint.
         self._frozen = (teacher, encoder)
 
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
-        """Return images (batch, 3, h, w), and characters or text: one caption of each."""
-        places = training.batch_indices(self.size, batch, step, seed)
-        if self.pairs:
-            places, chosen = np.divmod(places, self.captions)
+        """Return images (batch / together, 3, h, w), and characters or text of batch captions.
+
+        The captions of an image stand in a row. SDNError where they do not share a batch evenly.
+        """
+        k = self.together
+        if batch % k:
+            raise SDNError(f"batch {batch} is no multiple of captions_together, {k}")
+        places = training.batch_indices(self.size, batch // k, step, seed)
+        if self.groups > 1:
+            places, group = np.divmod(places, self.groups)
+            chosen = (group[:, None] * k + np.arange(k)).ravel()
+        elif k > 1:
+            draw = np.random.default_rng([seed, step, 1])
+            chosen = np.concatenate([draw.permutation(self.captions)[:k] for _ in places])
         else:
             chosen = np.random.default_rng([seed, step, 1]).integers(self.captions, size=batch)
-        rows = self.rows[places]
-        sample = {"images": images(self.data, rows)}
+        seen = self.rows[places]
+        rows = np.repeat(seen, k)
+        sample = {"images": images(self.data, seen)}
         if self.embeddings is not None:
             sample["text"] = torch.from_numpy(self.embeddings[rows, chosen]).float()
         else:
@@ -581,7 +600,10 @@ def make_task(
     mode = "pixels" if name == "baseline" else name
     table = embeddings(profile) if whole else None
     encoder, pairs = needs["text"].model, profile.photos is not None
-    task = DistillationTask(data, student, teacher, encoder, mode, table, pairs, **options)
+    together = settings_of(name, profile).captions_together
+    task = DistillationTask(
+        data, student, teacher, encoder, mode, table, pairs, together, **options
+    )
     return task, lambda t: t.student.eval()
 
 
@@ -663,6 +685,8 @@ def expected_config(name: str, profile: Profile) -> dict[str, Any]:
     {'data', 'network', 'training'}: {run: {setting: value}}, and no setting that changes nothing.
     """
     trained = dataclasses.asdict(settings_of(name, profile))
+    if trained["captions_together"] == 1:  # as in the runs from before the setting was
+        del trained["captions_together"]
     network = {key: getattr(profile.network, key) for key in NETWORK[name]}
     settings: dict[str, dict] = {"data": {}, "network": {name: network}, "training": {}}
     if name == "teacher" and profile.network.teacher_weights:

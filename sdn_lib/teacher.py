@@ -5,6 +5,8 @@ Departs from torchvision's VGG in one thing that the authors changed: average po
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -61,30 +63,46 @@ class Teacher(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
 
+    @property
+    def names(self) -> list[str]:
+        """The names of its activations, in the order in which they are made."""
+        return [layer.name for layer in self.table]
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return every activation of `images`, (batch, 3, height, width) RGB float.
 
         'image' is the input itself; 'convX_Y' is after its ReLU. Raises SDNError for another shape.
+        """
+        return dict(self.walk(images))
+
+    def walk(self, images: Tensor, grad: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """Yield what `forward` returns, one (name, activation) after the other.
+
+        Whoever lets go of each before taking the next holds two at most, where there is no graph;
+        `grad=False` builds none.
         """
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 32 or images.shape[3] % 32:
             raise SDNError(
                 "the teacher takes images (batch, 3, height, width) with sides that are multiples "
                 f"of 32, got {tuple(images.shape)}"
             )
-        activations = {"image": images}
-        x = self.preprocess(images)
+        yield "image", images
+        # Gradients are switched off for each layer alone: a generator hands control back between.
+        switch = torch.enable_grad if grad and torch.is_grad_enabled() else torch.no_grad
+        with switch():
+            x = self.preprocess(images)
         for layer in self.table[1:]:
-            if layer.kind == "conv":
-                x = self.convs[layer.name](x)
-                if layer.name in self.norms:
-                    x = self.norms[layer.name](x)
-                x = F.relu(x)
-            elif self.pooling == "avg":
-                x = F.avg_pool2d(x, 2)
-            else:
-                x = F.max_pool2d(x, 2)
-            activations[layer.name] = x
-        return activations
+            with switch():
+                x = self._layer(layer, x)
+            yield layer.name, x
+
+    def _layer(self, layer: vgg.Layer, x: Tensor) -> Tensor:
+        if layer.kind == "pool":
+            return F.avg_pool2d(x, 2) if self.pooling == "avg" else F.max_pool2d(x, 2)
+        x = self.convs[layer.name](x)
+        if layer.name in self.norms:
+            x = self.norms[layer.name](x)
+        return F.relu(x, inplace=True)
 
     def preprocess(self, images: Tensor) -> Tensor:
         """Return images (batch, 3, height, width) RGB 0..1 as the trunk's weights expect them."""

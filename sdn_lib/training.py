@@ -21,7 +21,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from sdn_lib import checkpoints
+from sdn_lib import checkpoints, machine
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
 from sdn_lib.profiles import TrainConfig
@@ -101,6 +101,8 @@ def fit(
         hint = near(config.precision, PRECISIONS)
         raise SDNError(f"unknown precision {config.precision!r}: {hint}")
     accelerator = Accelerator()
+    if accelerator.device.type == "cpu":
+        machine.keep_freed_memory()
     task.to(accelerator.device)
     trained = [p for p in task.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=config.learning_rate, fused=True)

@@ -51,6 +51,46 @@ def test_bf16_is_reduced_in_float32(pair):
     assert layer_losses(got, want).total.dtype == torch.float32
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_large_and_channels_last_layers_agree_with_autograd(dtype, last):
+    torch.manual_seed(0)
+    size = (2, 3, 320, 320)  # several parts of distillation._parts
+    got, want = (torch.randn(size).to(dtype) for _ in range(2))
+    if last:
+        got = got.contiguous(memory_format=torch.channels_last)
+    got[0, 0, 0, :5] = want[0, 0, 0, :5]
+    got.requires_grad_()
+    loss = layer_losses({"a": got}, {"a": want}).total
+    (gradient,) = torch.autograd.grad(loss, got)
+    exact = (got.detach().double() - want.double()).abs().mean().item()
+    assert loss.item() == pytest.approx(exact, rel=1e-5 if dtype == torch.float32 else 1e-3)
+    sign = torch.sign(got.detach().float() - want.float())
+    torch.testing.assert_close(gradient.float() * got.numel(), sign, rtol=0.01, atol=0)
+    assert (gradient[0, 0, 0, :5] == 0).all()
+
+
+def test_captions_share_the_teacher_s_view_of_their_image():
+    torch.manual_seed(0)
+    student, teacher = Student(11, 1 / 16, 32, 8, 16), Teacher(11, 1 / 16).freeze()
+    text, image = torch.randn(6, 8), torch.rand(2, 3, 32, 32)
+    every = image.repeat_interleave(3, 0)
+    for stage in ("stage_one", "stage_two", "pixels"):
+        losses = []
+        for pictures in (image, every):
+            if stage == "stage_one":
+                got = distillation.stage_one(student, teacher, text, pictures)
+            elif stage == "stage_two":
+                got = distillation.stage_two(teacher, student(text)["image"], pictures)
+            else:
+                got = distillation.pixels(student, text, pictures)
+            losses.append(got)
+        for name in losses[0]:
+            torch.testing.assert_close(losses[0][name], losses[1][name])
+    with pytest.raises(SDNError, match="5 captions cannot share 2 images evenly"):
+        distillation.stage_one(student, teacher, text[:5], image)
+
+
 def test_gradients_by_finite_differences():
     torch.manual_seed(0)
     want = {"a": torch.rand(2, 3, dtype=torch.float64)}

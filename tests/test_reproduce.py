@@ -108,8 +108,36 @@ def test_what_a_chapter_depends_on_makes_it_stale(root: Path) -> None:
     shipped.mkdir(parents=True)
     (shipped / "weights.safetensors").write_bytes(b"new")
     assert "weights" in reproduce.stale(place, "01_second", values)
-    (root / "library/module.py").write_text("value = 2\n")
+    run(root)
+    (root / "library/unused.py").write_text("value = 2\n")
+    assert reproduce.stale(place, "01_second", values) is None
+    (root / "library/errors.py").write_text("value = 2\n")
     assert "sdn_lib" in reproduce.stale(place, "01_second", values)
+
+
+def test_a_chapter_depends_on_the_modules_that_it_imports_and_on_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "library"
+    (library / "data").mkdir(parents=True)
+    for name, code in {
+        "a": "from sdn_lib.data import birds\n",
+        "b": "def late():\n    import sdn_lib.c\n",
+        "c": "",
+        "unused": "from sdn_lib import a, b\n",
+        "data/birds": "from sdn_lib.b import (\n    late,\n)\n",
+        "cli": "from sdn_lib import unused\n",
+    }.items():
+        (library / f"{name}.py").write_text(code)
+    monkeypatch.setattr(reproduce, "LIBRARY", library)
+
+    def found(*code: str) -> list[str]:
+        return [p.relative_to(library).as_posix() for p in reproduce.imported(code)]
+
+    assert found("import numpy as np", "x = 1") == []
+    assert found("import sdn_lib.c, numpy") == ["c.py"]
+    assert found("from sdn_lib import (\n    a,\n)") == ["a.py", "b.py", "c.py", "data/birds.py"]
+    assert found("%matplotlib inline") == ["a.py", "b.py", "c.py", "data/birds.py", "unused.py"]
 
 
 def test_an_unknown_parameter_stops_before_anything_runs(root: Path) -> None:

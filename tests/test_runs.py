@@ -119,6 +119,47 @@ def test_embedded_beforehand_and_encoded_on_the_way_agree(p, trained):
     torch.testing.assert_close(a["text"], text, rtol=1e-2, atol=1e-2)
 
 
+def test_captions_of_one_picture_stand_together(p, trained):
+    data, encoder = runs.dataset(p), trained["text"].model
+    table = np.zeros((len(data), p.data.captions, 2), np.float32)
+    table[..., 0], table[..., 1] = np.mgrid[: len(data), : p.data.captions]
+
+    def batches(pairs, steps, together=5):
+        task = runs.DistillationTask(
+            data, None, None, encoder, "pixels", table, pairs=pairs, together=together
+        )
+        samples = [task.sample(step, 1, 10) for step in range(steps)]
+        return task, samples
+
+    for pairs in (False, True):
+        task, (sample,) = batches(pairs, 1)
+        assert sample["images"].shape[0] == 2 and sample["text"].shape[0] == 10
+        seen = sample["text"].view(2, 5, 2)
+        assert (seen[:, :, 0] == seen[:, :1, 0]).all(), "five captions of one picture in a row"
+        assert all(len(set(group[:, 1].tolist())) == 5 for group in seen)
+        rows = seen[:, 0, 0].long().numpy()
+        torch.testing.assert_close(sample["images"], runs.images(data, rows))
+        assert not task.divisible
+    steps = len(task.rows) * p.data.captions // 10
+    _, epoch = batches(True, steps)
+    pairs = {tuple(pair) for sample in epoch for pair in sample["text"].tolist()}
+    assert len(pairs) == steps * 10, "an epoch has every pair once"
+    with pytest.raises(SDNError, match="captions_together is 3: take a divisor of 10"):
+        batches(False, 1, together=3)
+    with pytest.raises(SDNError, match="batch 5 is no multiple of captions_together, 10"):
+        task = runs.DistillationTask(data, None, None, encoder, "pixels", table, together=10)
+        task.sample(0, 0, 5)
+
+
+def test_captions_together_makes_another_run(p):
+    together = profiles.load("smoke", stage_one__captions_together=2)
+    alone = runs.expected_config("stage_one", p)["training"]["stage_one"]
+    assert "captions_together" not in alone
+    assert runs.expected_config("stage_one", together)["training"]["stage_one"] == {
+        **alone, "captions_together": 2
+    }  # fmt: skip
+
+
 def test_time_lapse_can_be_read_back(p, trained):
     frames, captions, rows = runs.read_time_lapse(trained["stage_two"].folder)
     assert sorted(frames)[0] == 0 and sorted(frames)[-1] == p.stage_two.steps

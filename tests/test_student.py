@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from sdn_lib import vgg
+from sdn_lib import student, vgg
 from sdn_lib.errors import SDNError
-from sdn_lib.student import Student
+from sdn_lib.student import Student, upsampled_conv
 from sdn_lib.teacher import Teacher
 
 
@@ -81,3 +82,41 @@ def test_folding_normalisation_changes_no_output():
 def test_bad_input_is_named(call, words):
     with pytest.raises(SDNError, match=words):
         call()
+
+
+def test_a_split_convolution_is_that_of_the_enlarged_map():
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 6, 7, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 5, 3, 3, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(4, dtype=torch.float64, requires_grad=True)
+    plain = F.conv2d(F.interpolate(x, scale_factor=2), weight, bias, padding=1)
+    split = upsampled_conv(x, weight, bias)
+    torch.testing.assert_close(split, plain, rtol=1e-12, atol=1e-12)
+    up = torch.randn_like(plain)
+    for ours, theirs in zip(
+        torch.autograd.grad(split, (x, weight, bias), up),
+        torch.autograd.grad(plain, (x, weight, bias), up),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_a_student_paints_the_same_with_split_convolutions(monkeypatch):
+    torch.manual_seed(0)
+    model, text = small(size=64).double(), torch.randn(2, 1024, dtype=torch.float64)
+    plain = model(text)
+    monkeypatch.setattr(student, "WORTH_SPLITTING", 0)
+    monkeypatch.setattr(student.F, "conv2d", counted := Counted(F.conv2d))
+    split = model(text)
+    assert counted.calls >= 5
+    for name in plain:
+        torch.testing.assert_close(split[name], plain[name], rtol=1e-10, atol=1e-10)
+
+
+class Counted:
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, *args, **kwargs):
+        self.calls += 1
+        return self.function(*args, **kwargs)

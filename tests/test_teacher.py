@@ -63,3 +63,17 @@ def test_a_frozen_teacher_hands_gradients_through_and_keeps_none():
 def test_bad_input_is_named(call, words):
     with pytest.raises(SDNError, match=words):
         call()
+
+
+def test_a_walk_yields_what_a_pass_returns_and_leaves_gradients_as_they_were():
+    torch.manual_seed(0)
+    teacher, images = Teacher(11, 1 / 16), torch.rand(2, 3, 32, 32)
+    whole = teacher(images)
+    assert list(whole) == teacher.names
+    for name, activation in teacher.walk(images, grad=False):
+        assert torch.is_grad_enabled()
+        assert not activation.requires_grad
+        torch.testing.assert_close(activation, whole[name])
+    with torch.no_grad():
+        assert not any(x.requires_grad for _, x in teacher.walk(images))
+    assert whole["pool5"].requires_grad

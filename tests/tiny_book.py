@@ -106,9 +106,10 @@ def write(root: Path) -> Path:
     cells = [new_code_cell(source) for source in (GLUE, FIGURE, INTERACTIVE)]
     cells[1].metadata["mystnb"] = {"image": {"alt": "a rising line"}}
     save(chapter(*cells), book / "00_first.ipynb")
-    second = chapter(new_code_cell("answer = 1 + 1\nprint(answer)"))
+    second = chapter(new_code_cell("from sdn_lib import errors\n\nanswer = 1 + 1\nprint(answer)"))
     second.cells[0].source = "# Second chapter\n\nNothing to see."
     save(second, book / "01_second.ipynb")
     (root / "library").mkdir()
-    (root / "library" / "module.py").write_text("value = 1\n")
+    (root / "library" / "errors.py").write_text("value = 1\n")
+    (root / "library" / "unused.py").write_text("value = 1\n")
     return root

@@ -63,7 +63,7 @@ test-book: setup
 	$(BIN)/python -m pytest tests/book
 
 bench: setup
-	for file in benchmarks/*.py; do $(BIN)/python "$$file" || exit 1; done
+	for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
 
 lint: setup
 	$(BIN)/ruff check .

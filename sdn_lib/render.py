@@ -6,6 +6,7 @@ Nothing executes here. A chapter without a good executed copy stops the renderin
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -31,6 +32,17 @@ SMOKE = (
     "Smoke run: networks trained for seconds, to prove that every cell runs. "
     "Its numbers and pictures mean nothing."
 )
+
+SPEED = """\
+What a step, a picture and a page cost, against the plainest program that does the same
+(`benchmarks/plain_port.py`: float32, no tricks), and against a floor: the multiply-adds of the
+method as it is written, at the machine's measured bf16 rate, and Adam's traffic at its measured
+copying rate. The variants of a training step take steps in turns, so that a slow minute falls on
+all. `make bench` measures everything again; `benchmarks/README.md` says what was tried and what it
+gave.
+
+No GPU was at hand: nothing here was measured on one, neither `torch.compile` nor CUDA graphs were
+tried, and several processes were tested for equal results, not for speed."""
 
 
 def book(
@@ -82,6 +94,9 @@ def assemble(place: Layout) -> Path:
     write_atomically(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
     records = [read_record(place, name) for name in place.chapters()]
     write_atomically(target / "status.md", status(records))
+    measured = sorted((place.root / "results" / "benchmarks").glob("*.json"))
+    if measured:
+        write_atomically(target / "speed.md", speed(measured))
     return target
 
 
@@ -181,6 +196,33 @@ def status(records: Sequence[dict]) -> str:
     lines += ["", "## Versions", ""]
     lines += grouped(records, lambda r: ", ".join(f"{k} {v}" for k, v in r["versions"].items()))
     return "\n".join(lines) + "\n"
+
+
+def speed(measured: Sequence[Path]) -> str:
+    """Return the page of benchmarks, in Markdown, from the JSON files that they wrote."""
+    lines = ["# Speed", "", *SPEED.splitlines(), ""]
+    for path in measured:
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise SDNError(f"{path} is no JSON ({error}): run its benchmark again") from None
+        lines += [f"## {path.stem.capitalize()}", ""]
+        for title, rows in facts["tables"].items():
+            lines += [f"```{{table}} {title}", "", *measured_table(rows), "```", ""]
+        versions = facts["versions"]
+        lines += [
+            f"Measured with `benchmarks/bench_{path.stem}.py` on {facts['when'][:10]}: "
+            f"{describe_hardware(facts['hardware'])}; torch {versions['torch']}, "
+            f"commit {commit(facts['git'])}.",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def measured_table(rows: Sequence[dict]) -> list[str]:
+    """Return the lines of a Markdown table of rows with equal keys, numbers to three digits."""
+    cells = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
+    return table(list(rows[0]), cells)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell
 from sdn_lib import cli, profiles, reproduce
 from sdn_lib.errors import SDNError
 from sdn_lib.machine import gigabytes, seconds
-from sdn_lib.render import book, status
+from sdn_lib.render import book, speed, status
 from sdn_lib.reproduce import ChapterError, gate, select
 
 NAMES = ["00_first", "01_second", "10_tenth"]
@@ -334,3 +334,27 @@ def test_the_status_page_says_what_ran_where() -> None:
 def test_durations_and_sizes_are_for_people() -> None:
     assert [seconds(v) for v in (0.123, 58.4, 200)] == ["0.1 s", "58 s", "3 min 20 s"]
     assert [gigabytes(v) for v in (53e6, 1.25e9)] == ["53 MB", "1.2 GB"]
+
+
+def test_the_speed_page_is_made_of_what_the_benchmarks_kept(tmp_path: Path) -> None:
+    facts = {
+        "tables": {"A step": [{"stage": "stage_one", "seconds": 5.4621}]},
+        "hardware": {
+            "processor": "A chip", "cores": 2, "memory_bytes": 8_000_000_000, "accelerators": [],
+            "system": "Linux x86_64",
+        },
+        "versions": {"torch": "2.15.0"},
+        "git": {"commit": "0123456789abcdef", "dirty": False},
+        "when": "2026-01-02T03:04:05+00:00",
+    }  # fmt: skip
+    path = tmp_path / "training.json"
+    path.write_text(json.dumps(facts))
+    page = speed([path])
+    for part in (
+        "# Speed\n", "## Training", "```{table} A step", "| stage_one | 5.46 |",
+        "benchmarks/bench_training.py` on 2026-01-02: A chip, 2 cores", "commit `0123456789`",
+    ):  # fmt: skip
+        assert part in page
+    path.write_text("{")
+    with pytest.raises(SDNError, match="training.json is no JSON"):
+        speed([path])

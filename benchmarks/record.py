@@ -1,0 +1,42 @@
+"""Where benchmarks put what they measured: on the screen, and as JSON in results/benchmarks."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from sdn_lib import machine, render, runs
+from sdn_lib.profiles import ROOT
+
+FOLDER = ROOT / "results" / "benchmarks"
+
+
+def best(action, times: int = 3) -> float:
+    """Return the least seconds of `times` calls, after one that does not count."""
+    action()
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        action()
+        found.append(time.perf_counter() - began)
+    return min(found)
+
+
+def save(name: str, tables: dict[str, list[dict[str, Any]]]) -> None:
+    """Print tables by title and keep them, with the machine, in results/benchmarks/NAME.json."""
+    hardware = machine.hardware()
+    for title, rows in tables.items():
+        print(f"\n**{title}**", "", *render.measured_table(rows), sep="\n", flush=True)
+    print(f"\n{hardware['processor']}, {hardware['cores']} cores, torch {torch.__version__}")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "tables": tables,
+        "hardware": hardware,
+        "versions": machine.versions(),
+        "git": machine.git_state(ROOT),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    runs.write_json(FOLDER / f"{name}.json", facts)

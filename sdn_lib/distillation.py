@@ -6,7 +6,7 @@ two shows the generated image to the teacher and compares what the teacher sees.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class LayerLosses(dict[str, Tensor]):
 
 def layer_losses(
     got: Mapping[str, Tensor],
-    want: Mapping[str, Tensor],
+    want: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]],
     *,
     layers: Collection[str] | None = None,
     weights: Mapping[str, float] | None = None,
@@ -36,30 +36,20 @@ def layer_losses(
 ) -> LayerLosses:
     """Return the mean absolute (or, for 'l2', squared) difference at each layer of `want`.
 
-    Summed in float32 at least, whatever the activations' precision. `layers` keeps only those
-    named; `weights` (default 1 each) multiply. Gradients flow into `got` alone. Raises SDNError
-    that names the layer when one is missing, unknown, or of another shape.
+    `want` may also yield (name, activation) one by one, as `Teacher.walk` does; each is let go of
+    before the next is made. Summed in float32 at least, whatever the activations' precision.
+    `layers` keeps only those named; `weights` (default 1 each) multiply. Gradients flow into `got`
+    alone. Raises SDNError that names the layer when one is missing, unknown, or of another shape.
     """
-    return _compare(got, list(want), want.items(), layers, weights, distance)
-
-
-def _compare(
-    got: Mapping[str, Tensor],
-    names: Sequence[str],
-    want: Iterable[tuple[str, Tensor]],
-    layers: Collection[str] | None = None,
-    weights: Mapping[str, float] | None = None,
-    distance: str = "l1",
-) -> LayerLosses:
-    """Compare layer by layer as `want` yields them, so that none of `want` need be kept."""
     if distance not in DISTANCES:
         raise SDNError(f"unknown distance {distance!r}: {near(distance, DISTANCES)}")
+    names, pairs = (want, want.items()) if isinstance(want, Mapping) else (got, want)
     for kind, chosen in (("layers", layers), ("weights", weights)):
         for name in chosen or ():
             if name not in names:
                 raise SDNError(f"{kind} names {name!r}, which is no layer: {near(name, names)}")
     losses = LayerLosses()
-    for name, target in want:
+    for name, target in pairs:
         if layers is not None and name not in layers:
             continue
         if name not in got:
@@ -89,8 +79,8 @@ def stage_one(
     in a row, `text` is (k batch, text_dim), and the teacher looks at each image once. `options` as
     for `layer_losses`. Source: the paper's first stage, authors' stage1.
     """
-    real = _repeated(teacher.walk(image, grad=False), len(text), len(image))
-    return _compare(student(text), teacher.names, real, **options)
+    real = teacher.walk(image, grad=False)
+    return layer_losses(student(text), _for_each(text, image, real), **options)
 
 
 def stage_two(teacher: Teacher, generated: Tensor, image: Tensor, **options) -> LayerLosses:
@@ -100,26 +90,25 @@ def stage_two(teacher: Teacher, generated: Tensor, image: Tensor, **options) -> 
     It may hold k images in a row for each real one, which the teacher then looks at once. Source:
     the paper's second stage, authors' stage2.
     """
-    real = _repeated(teacher.walk(image, grad=False), len(generated), len(image))
-    return _compare(teacher(generated), teacher.names, real, **options)
+    real = teacher.walk(image, grad=False)
+    return layer_losses(teacher(generated), _for_each(generated, image, real), **options)
 
 
-def _repeated(
-    walk: Iterable[tuple[str, Tensor]], wanted: int, given: int
+def _for_each(
+    captions: Tensor, images: Tensor, real: Iterable[tuple[str, Tensor]]
 ) -> Iterable[tuple[str, Tensor]]:
-    """Repeat each activation of `given` images for the captions that share it."""
-    if wanted == given:
-        return walk
-    if not given or wanted % given:
-        raise SDNError(f"{wanted} captions cannot share {given} images evenly")
-    return ((name, x.repeat_interleave(wanted // given, 0)) for name, x in walk)
+    """Repeat the activations of images for the captions that share them, where they do."""
+    if len(captions) == len(images):
+        return real
+    if not len(images) or len(captions) % len(images):
+        raise SDNError(f"{len(captions)} captions cannot share {len(images)} images evenly")
+    return ((name, x.repeat_interleave(len(captions) // len(images), 0)) for name, x in real)
 
 
 def pixels(student: nn.Module, text: Tensor, image: Tensor, **options) -> LayerLosses:
     """Return the baseline's loss: the image term of stage one alone, no teacher."""
-    if len(text) != len(image):
-        image = image.repeat_interleave(len(text) // len(image), 0)
-    return layer_losses({"image": student(text)["image"]}, {"image": image}, **options)
+    real = _for_each(text, image, [("image", image)])
+    return layer_losses({"image": student(text)["image"]}, real, **options)
 
 
 class _MeanAbsolute(torch.autograd.Function):

@@ -141,24 +141,25 @@ class Student(nn.Module):
                 x = self._activate(name, fc(x))
         channels, height, breadth = self.shapes["pool5"]
         x = x.view(-1, height, breadth, channels).permute(0, 3, 1, 2)
-        activations["pool5"] = x
-        small = None
+        activations["pool5"], small = x, None
         for layer in reversed(self.table[:-1]):
             if layer.name not in self.convs:
                 small, x = x, F.interpolate(x, scale_factor=2, mode="nearest")
             else:
-                conv = self.convs[layer.name]
-                if small is not None and x.numel() * conv.weight[:, 0].numel() > WORTH_SPLITTING:
-                    x = upsampled_conv(small, conv.weight, conv.bias)
-                else:
-                    x = conv(x)
-                small = None
-                if layer.name != "image":
-                    x = self._activate(layer.name, x)
+                x, small = self._convolve(layer.name, x, small), None
             activations[layer.name] = x
         if self.output == "authors":
             activations["image"] = activations["image"].flip(1) / 255
         return {layer.name: activations[layer.name] for layer in self.table}
+
+    def _convolve(self, name: str, x: Tensor, small: Tensor | None) -> Tensor:
+        """Make a layer of x; `small` is the map that x enlarges, where it does."""
+        conv = self.convs[name]
+        if small is not None and x.numel() * conv.weight[:, 0].numel() > WORTH_SPLITTING:
+            x = upsampled_conv(small, conv.weight, conv.bias)
+        else:
+            x = conv(x)
+        return x if name == "image" else self._activate(name, x)
 
     def _activate(self, name: str, x: Tensor) -> Tensor:
         return F.relu(self.norms[name](x) if name in self.norms else x, inplace=True)

@@ -111,6 +111,20 @@ def test_every_asset_is_local_and_there(html: Path) -> None:
     assert not problems, "\n".join(problems)
 
 
+def test_a_chapter_weighs_less_than_three_megabytes(html: Path) -> None:
+    heavy = {}
+    for page in html.glob("[0-9][0-9]_*.html"):
+        pictures = {
+            (page.parent / unquote(urlsplit(url).path)).resolve()
+            for url in Assets(page.read_text(encoding="utf-8")).fetched
+            if urlsplit(url).path.endswith((".png", ".svg", ".jpg", ".jpeg", ".webp"))
+        }
+        weight = page.stat().st_size + sum(p.stat().st_size for p in pictures if p.exists())
+        if weight > 3e6:
+            heavy[page.name] = weight
+    assert not heavy
+
+
 def test_no_style_sheet_fetches_from_a_network(html: Path) -> None:
     pattern = re.compile(r"(?:url\(|@import)\s*['\"]?((?:https?:)?//[^'\")\s]+)")
     found = {

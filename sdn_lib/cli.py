@@ -1,4 +1,4 @@
-"""`sdn`: doctor, data, train, evaluate, generate, score, sample, reproduce, book.
+"""`sdn`: doctor, data, train, evaluate, generate, score, sample, reproduce, ablate, book.
 
 Heavy imports wait until a command needs them, so that `sdn --help` is quick.
 """
@@ -109,6 +109,11 @@ def parser() -> argparse.ArgumentParser:
         metavar=("NAME", "VALUE"),
         help="another parameter of every chosen chapter; repeatable",
     )
+
+    command = add("ablate", _ablate, "train and judge rows that change one part of the method")
+    command.add_argument("rows", nargs="*", metavar="ROW", help="full, pixels, random, ... or all")
+    command.add_argument("--seeds", type=int, nargs="+", default=[0], help="default: 0")
+    command.add_argument("--folder", type=Path, help="default: results/ablation/PROFILE")
 
     add("book", _book, "render the executed chapters as HTML")
     return top
@@ -238,6 +243,13 @@ def _value(text: str) -> Any:
     except (SyntaxError, ValueError):
         return text
     return value if isinstance(value, bool | int | float | None) else text
+
+
+def _ablate(options: argparse.Namespace) -> None:
+    profile = _profile(options)
+    from sdn_lib import ablation
+
+    ablation.ablate(profile, options.rows, options.seeds, options.folder)
 
 
 def _book(options: argparse.Namespace) -> None:

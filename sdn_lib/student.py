@@ -7,6 +7,8 @@ one paints the image. Every tensor then has the teacher's shape at the same name
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,6 +20,11 @@ from sdn_lib.errors import SDNError, near
 INITS = ("he", "authors")
 WORTH_SPLITTING = 2e9
 """Multiply-adds of a convolution from which `upsampled_conv` was faster on a CPU."""
+
+
+def _without_autocast(device: str) -> AbstractContextManager:
+    known = torch.amp.is_autocast_available(device)  # not on 'meta'
+    return torch.autocast(device, enabled=False) if known else nullcontext()
 
 
 def upsampled_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -135,7 +142,7 @@ class Student(nn.Module):
             )
         activations = {}
         # In bf16 these matrices would be copied, at more cost than the few products save.
-        with torch.autocast(text.device.type, enabled=False):
+        with _without_autocast(text.device.type):
             x = text.to(self.fcs["fc7"].weight.dtype)
             for name, fc in self.fcs.items():
                 x = self._activate(name, fc(x))

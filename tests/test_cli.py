@@ -12,7 +12,7 @@ import pytest
 from sdn_lib import cli, doctor
 from sdn_lib.errors import SDNError
 
-COMMANDS = ("doctor", "data", "train", "evaluate", "sample", "reproduce", "book")
+COMMANDS = ("doctor", "data", "train", "evaluate", "sample", "reproduce", "ablate", "book")
 
 
 def test_help_is_quick_and_lists_every_command() -> None:

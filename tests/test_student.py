@@ -30,6 +30,12 @@ def test_a_block_s_head_is_the_tensor_before_it_repeated():
     torch.testing.assert_close(activations["conv1_2"][:, :, 1::2, ::2], activations["pool1"])
 
 
+def test_shapes_can_be_had_without_memory():
+    with torch.device("meta"):
+        activations = Student(19, 1.0)(torch.empty(2, 1024))
+    assert activations["image"].shape == (2, 3, 224, 224)
+
+
 def test_only_the_image_may_be_negative():
     torch.manual_seed(0)
     activations = small(output="authors")(torch.randn(4, 1024))

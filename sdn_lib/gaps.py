@@ -127,7 +127,7 @@ def interval(
     draws: int = 100,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Return (value, low, high) of measure(*samples): where it lies with confidence `level`.
+    """Return (value, low, high) of a measure of samples: where it lies with confidence `level`.
 
     From random halves of the rows, the same rows of all samples if `paired`: a half without
     repetition strays from the whole as much as the whole does from the truth. A bootstrap would
@@ -151,8 +151,8 @@ def interval(
 def power_spectrum(pictures: np.ndarray) -> np.ndarray:
     """Return the mean power of pictures (n, 3, size, size) by waves across the picture.
 
-    Element k is the mean of |Fourier coefficient|^2 of the grey picture over rings of radius k,
-    from 0 to below size / 2. Raises SDNError for pictures that are not square.
+    Element k is the mean squared modulus of the grey picture's Fourier coefficients on the ring of
+    radius k, from 0 to below size / 2. Raises SDNError for pictures that are not square.
     """
     if pictures.ndim != 4 or pictures.shape[2] != pictures.shape[3]:
         raise SDNError(f"a power spectrum takes pictures (n, 3, size, size), got {pictures.shape}")

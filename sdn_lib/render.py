@@ -33,13 +33,15 @@ SMOKE = (
     "Its numbers and pictures mean nothing."
 )
 
+BENCHMARKS = ("training", "curves", "data", "sampling", "book")
 SPEED = """\
 What a step, a picture and a page cost, against the plainest program that does the same
 (`benchmarks/plain_port.py`: float32, no tricks), and against a floor: the multiply-adds of the
 method as it is written, at the machine's measured bf16 rate, and Adam's traffic at its measured
 copying rate. The variants of a training step take steps in turns, so that a slow minute falls on
-all. `make bench` measures everything again; `benchmarks/README.md` says what was tried and what it
-gave.
+all. *Together*, or *k captions an image*, means that captions of one picture share the teacher's
+pass: a step is cheaper and teaches less. `make bench` measures everything again;
+`benchmarks/README.md` says what was tried and what it gave.
 
 No GPU was at hand: nothing here was measured on one, neither `torch.compile` nor CUDA graphs were
 tried, and several processes were tested for equal results, not for speed."""
@@ -94,7 +96,8 @@ def assemble(place: Layout) -> Path:
     write_atomically(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
     records = [read_record(place, name) for name in place.chapters()]
     write_atomically(target / "status.md", status(records))
-    measured = sorted((place.root / "results" / "benchmarks").glob("*.json"))
+    folder = place.root / "results" / "benchmarks"
+    measured = [path for name in BENCHMARKS if (path := folder / f"{name}.json").exists()]
     if measured:
         write_atomically(target / "speed.md", speed(measured))
     return target
@@ -221,8 +224,13 @@ def speed(measured: Sequence[Path]) -> str:
 
 def measured_table(rows: Sequence[dict]) -> list[str]:
     """Return the lines of a Markdown table of rows with equal keys, numbers to three digits."""
-    cells = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
-    return table(list(rows[0]), cells)
+    return table(list(rows[0]), ([_digits(value) for value in row.values()] for row in rows))
+
+
+def _digits(value: float | str) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

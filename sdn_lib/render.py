@@ -33,7 +33,7 @@ SMOKE = (
     "Its numbers and pictures mean nothing."
 )
 
-BENCHMARKS = ("training", "curves", "data", "sampling", "book")
+BENCHMARKS = ("training", "curves", "processes", "data", "sampling", "book")
 SPEED = """\
 What a step, a picture and a page cost, against the plainest program that does the same
 (`benchmarks/plain_port.py`: float32, no tricks), and against a floor: the multiply-adds of the
@@ -43,8 +43,8 @@ all. *Together*, or *k captions an image*, means that captions of one picture sh
 pass: a step is cheaper and teaches less. `make bench` measures everything again;
 `benchmarks/README.md` says what was tried and what it gave.
 
-No GPU was at hand: nothing here was measured on one, neither `torch.compile` nor CUDA graphs were
-tried, and several processes were tested for equal results, not for speed."""
+No GPU was at hand: nothing here was measured on one, and neither `torch.compile` nor CUDA graphs
+were tried."""
 
 
 def book(

@@ -45,7 +45,7 @@ class Noise(training.Task):
 
 def work() -> None:
     """Train a few steps and print the median seconds of a step, once."""
-    settings = TrainConfig(STEPS, batch=BATCH, clip=0, log_every=1, checkpoint_every=STEPS + 1)
+    settings = TrainConfig(STEPS, batch=BATCH, clip=0.0, log_every=1, checkpoint_every=STEPS + 1)
     log = training.fit(Noise(), settings)
     if os.environ["RANK"] == "0":
         ends = [entry["seconds"] for entry in log]
@@ -79,7 +79,7 @@ def main() -> None:
                 "threads each": cores // processes,
                 "seconds a step": found["seconds"],
                 "of one process": found["seconds"] / rows[0]["seconds a step"] if rows else 1.0,
-                "last loss": found["loss"],
+                "last loss (bf16)": found["loss"],
             }
         )
     title = f"Stage two, VGG19 at half width, {SIZE} px, batch {BATCH} in all"

@@ -3,14 +3,16 @@
 `ROWS` is the whole grid. Every row trains a student from nothing with the same budget of network
 passes, on the profile's data, with its teacher and text encoder, and is judged on captions of
 unseen species by an evaluator that is no teacher. The picture's own term is always there.
+`sdn ablate` runs them, each in a notebook of its own (book/rows/row.ipynb).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from scipy import stats
 from torch import Tensor, nn
 
 from sdn_lib import distillation, evaluation, gaps, machine, runs, training, vgg
@@ -28,7 +31,9 @@ from sdn_lib.profiles import ROOT, Profile
 from sdn_lib.teacher import Teacher
 
 PASSES = {**runs.PASSES, "pixels": runs.PASSES["baseline"], "both": 6}
-SHARE = 8
+MODES = ("pixels", "stage_one", "stage_two", "both")
+TEACHERS = ("trained", "random", "shuffled")
+SHARE = 12
 """A row costs this part of what a student of the book did."""
 
 SHOWN = 6
@@ -39,7 +44,8 @@ class Row:
     """One row: `plan` lists (mode, share of the cost), the rest is what the losses compare.
 
     A mode is 'pixels', 'stage_one', 'stage_two' or 'both' (their sum). `teacher` is 'trained',
-    'random' (untrained weights) or 'shuffled' (each layer's weights in random order).
+    'random' (untrained weights) or 'shuffled' (each layer's weights in random order). `cost` is in
+    units of the grid's budget.
     """
 
     about: str
@@ -51,6 +57,17 @@ class Row:
     normalised: bool = False
     captions: int | None = None
     mirrored: bool = True
+    cost: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, given, known in (
+            ("mode", [mode for mode, _ in self.plan], MODES),
+            ("level", self.levels, vgg.LEVELS),
+            ("teacher", [self.teacher], TEACHERS),
+            ("distance", [self.distance], distillation.DISTANCES),
+        ):
+            for value in set(given) - set(known):
+                raise SDNError(f"a row has no {name} {value!r}: {near(value, known)}")
 
 
 ROWS = {
@@ -72,44 +89,47 @@ ROWS = {
     "random": Row("a teacher with random weights", teacher="random"),
     "shuffled": Row("a teacher with its weights in random order", teacher="shuffled"),
     "plain": Row("no symmetry: stage two alone", plan=(("stage_two", 1),), mirrored=False),
+    "brief": Row("all levels, at a tenth of the others' cost", cost=0.1),
 }
 
 
 class PlainStudent(nn.Module):
-    """A painter without the mirror: equal convolutions of one width, an upsampling before each.
+    """A painter without the mirror: from 2 x 2, channels halve wherever the picture's side doubles.
 
-    `student(text)` returns {'image'} alone. `channels` is chosen so that it has as many weights as
-    the mirrored student, to a percent or so.
+    `student(text)` returns {'image'} alone. `channels`, those at 2 x 2, are chosen so that it has
+    about `weights` weights. Source: the generator of DCGAN (Radford et al. 2016), with nearest
+    upsampling.
     """
 
     def __init__(self, text_dim: int, fc_width: int, size: int, weights: int) -> None:
         super().__init__()
-        self.side, ups = 4, (size // 4).bit_length() - 1
+        doublings = (size // 2).bit_length() - 1
 
-        def too_many(channels: int) -> int:
-            dense = fc_width * (text_dim + channels * self.side**2)
-            return abs(dense + 9 * channels * (ups * channels + 3) - weights)
+        def widths(channels: int) -> list[int]:
+            return [max(8, channels >> k) for k in range(doublings + 1)]
 
-        self.channels = min(range(1, 2048), key=too_many)
+        def strays(channels: int) -> int:
+            dense = fc_width * (text_dim + 4 * channels)
+            pairs = itertools.pairwise([*widths(channels), 3])
+            return abs(dense + 9 * sum(a * b for a, b in pairs) - weights)
+
+        self.channels = min(range(8, 2048), key=strays)
         self.dense = nn.Sequential(
             *_block(nn.Linear(text_dim, fc_width), nn.BatchNorm1d(fc_width)),
-            *_block(
-                nn.Linear(fc_width, self.channels * self.side**2),
-                nn.BatchNorm1d(self.channels * self.side**2),
-            ),
+            *_block(nn.Linear(fc_width, 4 * self.channels), nn.BatchNorm1d(4 * self.channels)),
         )
         layers: list[nn.Module] = []
-        for _ in range(ups):
-            conv = nn.Conv2d(self.channels, self.channels, 3, padding=1)
-            layers += [nn.Upsample(scale_factor=2), *_block(conv, nn.BatchNorm2d(self.channels))]
-        self.body = nn.Sequential(*layers, nn.Conv2d(self.channels, 3, 3, padding=1))
+        for a, b in itertools.pairwise(widths(self.channels)):
+            conv = nn.Conv2d(a, b, 3, padding=1)
+            layers += [nn.Upsample(scale_factor=2), *_block(conv, nn.BatchNorm2d(b))]
+        self.body = nn.Sequential(*layers, nn.Conv2d(widths(self.channels)[-1], 3, 3, padding=1))
         with torch.no_grad():
             self.body[-1].weight.mul_(0.1)
             self.body[-1].bias.fill_(0.5)
 
     def forward(self, text: Tensor) -> dict[str, Tensor]:
         """Return {'image': (batch, 3, size, size)} of text (batch, text_dim)."""
-        x = self.dense(text.float()).view(len(text), self.channels, self.side, self.side)
+        x = self.dense(text.float()).view(len(text), self.channels, 2, 2)
         return {"image": self.body(x)}
 
 
@@ -123,8 +143,7 @@ class AblationTask(runs.DistillationTask):
     """A student under one mode of a row; the losses are those of `distillation`."""
 
     def __init__(self, row: Row, mode: str, data, student, teacher, table, weights) -> None:
-        known = mode if mode in ("pixels", "stage_one", "stage_two") else "stage_two"
-        super().__init__(data, student, teacher, None, known, table)
+        super().__init__(data, student, teacher, None, "stage_two", table)
         self.captions = row.captions or self.captions
         self.row, self.mode, self.weights = row, mode, weights
 
@@ -152,22 +171,41 @@ class AblationTask(runs.DistillationTask):
 
 
 def teacher_of(row: Row, profile: Profile, seed: int) -> Teacher:
-    """Return the row's teacher: the profile's, or one of the controls, frozen."""
-    if row.teacher not in ("trained", "random", "shuffled"):
-        known = ("trained", "random", "shuffled")
-        raise SDNError(f"unknown teacher {row.teacher!r}: {near(row.teacher, known)}")
-    n = profile.network
+    """Return the row's teacher, frozen: the profile's, or one of the controls.
+
+    The controls' layers are scaled until pictures differ there as much as in the trained teacher:
+    a loss that is larger or smaller would be another difference than the one in question.
+    """
+    n, data = profile.network, runs.dataset(profile)
     draw = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     teacher = Teacher(n.depth, n.width, row.pooling, n.preprocessing)
+    trained = runs.get("teacher", profile).model
     if row.teacher != "random":
-        teacher.load_state_dict(runs.get("teacher", profile).model.state_dict())
+        teacher.load_state_dict(trained.state_dict())
     if row.teacher == "shuffled":
         with torch.no_grad():
             for conv in teacher.convs.values():
                 order = torch.randperm(conv.weight.numel(), generator=draw)
                 conv.weight.copy_(conv.weight.flatten()[order].view_as(conv.weight))
+    if row.teacher != "trained":
+        _scale(teacher, trained, runs.images(data, data.indices("train")[:128]))
     return teacher.freeze().to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def _scale(teacher: Teacher, like: Teacher, pictures: Tensor) -> None:
+    """Scale each convolution until pictures differ after it as much as they do in `like`."""
+    wanted = {name: _contrast(x) for name, x in like(pictures).items()}
+    for name, conv in teacher.convs.items():
+        factor = wanted[name] / _contrast(teacher(pictures)[name])
+        conv.weight.mul_(factor)
+        conv.bias.mul_(factor)
+
+
+def _contrast(x: Tensor) -> Tensor:
+    """Return the mean absolute difference of an activation between one picture and the next."""
+    return (x - x.roll(1, 0)).abs().mean()
 
 
 def student_of(row: Row, profile: Profile, seed: int) -> nn.Module:
@@ -183,34 +221,54 @@ def student_of(row: Row, profile: Profile, seed: int) -> nn.Module:
 
 
 def budget(profile: Profile) -> int:
-    """Return the network passes that a row may spend."""
+    """Return the network passes that a row of cost 1 may spend."""
     return PASSES["baseline"] * profile.baseline.steps // SHARE
+
+
+FIXED = ("evaluator", "teacher", "text")
+"""The networks that every row shares."""
+
+
+def kept(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any] | None:
+    """Return what an earlier `run` kept in `folder`, or None.
+
+    Raises SDNError for an unknown row, and for a file of other settings, naming the first.
+    """
+    path, settings = folder / f"{name}-{seed}.json", settings_of(name, seed, profile)
+    if not path.exists():
+        return None
+    facts = _read(path)
+    if facts["settings"] != settings:
+        wrong = next(k for k in settings if facts["settings"].get(k) != settings[k])
+        raise SDNError(f"{path} was made with another {wrong}: delete it, or name a --folder")
+    return facts
+
+
+def settings_of(name: str, seed: int, profile: Profile) -> dict[str, Any]:
+    """Return all that a row's result depends on, but for the code and the machine."""
+    if name not in ROWS:
+        raise SDNError(f"unknown row {name!r}: {near(name, ROWS)}")
+    row = ROWS[name]
+    weights = {n: runs.get(n, profile).folder / "weights.safetensors" for n in FIXED}
+    return {
+        "row": json.loads(json.dumps(dataclasses.asdict(row))),
+        "seed": seed,
+        "budget": round(row.cost * budget(profile)),
+        "batch": profile.stage_one.batch,
+        "data": runs.dataset(profile).checksum,
+        **{n: prepared.sha256(path) for n, path in weights.items()},
+    }
 
 
 def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
     """Train and judge one row with one seed, or return what an earlier call kept in `folder`.
 
-    Kept as NAME-SEED.json and .png. A file of other settings is an error that names the first.
+    Kept as NAME-SEED.json and .png.
     """
-    if name not in ROWS:
-        raise SDNError(f"unknown row {name!r}: {near(name, ROWS)}")
-    row, path = ROWS[name], folder / f"{name}-{seed}.json"
-    data = runs.dataset(profile)
-    fixed = {n: runs.get(n, profile) for n in ("evaluator", "teacher", "text")}
-    settings = {
-        "row": json.loads(json.dumps(dataclasses.asdict(row))),
-        "seed": seed,
-        "budget": budget(profile),
-        "batch": profile.stage_one.batch,
-        "data": data.checksum,
-        **{n: prepared.sha256(r.folder / "weights.safetensors") for n, r in fixed.items()},
-    }
-    if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["settings"] != settings:
-            wrong = next(k for k in settings if kept["settings"].get(k) != settings[k])
-            raise SDNError(f"{path} was made with another {wrong}: delete it, or name a --folder")
-        return kept
+    if facts := kept(name, seed, profile, folder):
+        return facts
+    row, settings = ROWS[name], settings_of(name, seed, profile)
+    data, fixed = runs.dataset(profile), {n: runs.get(n, profile) for n in FIXED}
     code, began = machine.git_state(ROOT), time.perf_counter()
     teacher, student = teacher_of(row, profile, seed), student_of(row, profile, seed)
     table, steps, last = runs.embeddings(profile), {}, {}
@@ -234,6 +292,7 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
         "last_loss": last,
         **scores,
         "seconds": round(time.perf_counter() - began, 1),
+        "threads": torch.get_num_threads(),
         "command": f"sdn ablate {name} --seeds {seed} --profile {profile.name}",
         "hardware": machine.hardware(),
         "versions": machine.versions(),
@@ -241,7 +300,7 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
     }
     folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(strip).save(folder / f"{name}-{seed}.png", optimize=True)
-    runs.write_json(path, facts)
+    runs.write_json(folder / f"{name}-{seed}.json", facts)
     return facts
 
 
@@ -262,7 +321,8 @@ def judge(
     """Return a student's scores on captions of unseen species, and its pictures of a few of them.
 
     Accuracy and Fréchet distance as in `runs.evaluate`, with the profile's first evaluation seed;
-    both gaps as the profile's own teacher sees the pictures, with their intervals.
+    the kernel distance in the evaluator's features; both gaps as the profile's own teacher sees the
+    pictures, with their intervals; and the power of the pictures over that of real ones, by waves.
     """
     data = runs.dataset(profile)
     rows = data.indices("test")[: profile.evaluation.images]
@@ -276,45 +336,86 @@ def judge(
     features, guess = evaluation.judge(fixed["evaluator"].model, made)
     others, _ = evaluation.judge(fixed["evaluator"].model, real)
     attributes = np.asarray(data.arrays["attributes"][rows])
+    right = np.stack(list(guess.values()), axis=1) == attributes
     few = slice(0, 500)
     teacher = fixed["teacher"].model
     seen, view = (gaps.pooled_activations(teacher, x[few]) for x in (made, real))
     words = text[few].numpy()
     pools = [name for name in view if name == "image" or name.startswith("pool")]
+    spectra = (gaps.power_spectrum(x[few].numpy()) for x in (made, real))
 
     def apart(a: np.ndarray, b: np.ndarray) -> float:
         return 1 - gaps.linear_cka(a, b)
 
     scores = {
         "attributes": evaluation.attribute_accuracy(guess, attributes, mentions),
+        "accuracy": gaps.interval(named_accuracy, right, mentions, paired=True),
         "frechet": evaluation.frechet_distance(others, features),
+        "kernel": gaps.interval(gaps.kernel_distance, others[few], features[few]),
         "heterogeneous": {n: gaps.interval(apart, words, seen[n], paired=True) for n in pools},
         "homogeneous": {n: gaps.interval(gaps.kernel_distance, view[n], seen[n]) for n in pools},
+        "told_apart": {n: told_apart(view[n], seen[n]) for n in pools},
+        "spectrum": [float(x) for x in np.divide(*spectra)],
     }
     shown = np.linspace(0, len(rows) - 1, SHOWN).astype(int)
     return scores, np.concatenate(list(runs.to_uint8(made[shown])), axis=1)
 
 
-def ablate(
-    profile: Profile,
-    names: Sequence[str] | None = None,
-    seeds: Sequence[int] = (0,),
-    folder: Path | None = None,
-    report: Callable[[str], None] = print,
-) -> dict[str, list[dict[str, Any]]]:
-    """Run rows of the grid (all of them by default) and return {name: one result a seed}.
+def named_accuracy(right: np.ndarray, mentions: np.ndarray) -> float:
+    """Return the mean over attributes of the share that is right where the caption names it.
 
-    What `folder` (results/ablation by default, of the profile's own name) holds is not run again.
+    Both (n, A) bool, as in `evaluation.attribute_accuracy`; an attribute never named is left out.
     """
-    folder = folder or ROOT / "results" / "ablation" / profile.name
-    names = list(names or ROWS)
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for seed in seeds:
-        for name in names:
-            facts = run(name, seed, profile, folder)
-            found[name].append(facts)
-            report(
-                f"{name:12} seed {seed}  accuracy {facts['attributes']['mean']:.3f}  "
-                f"Frechet {facts['frechet']:7.1f}  {machine.seconds(facts['seconds'])}"
-            )
-    return found
+    named = mentions.sum(0)
+    return float(((right & mentions).sum(0)[named > 0] / named[named > 0]).mean())
+
+
+def told_apart(real: np.ndarray, made: np.ndarray) -> float:
+    """Return how often a linear probe tells real from generated rows: 0.5 is a guess, 1 is always.
+
+    Both (n, d) alike; fitted on the even rows of both, asked about the odd ones.
+    """
+    sides = [np.concatenate([real[k::2], made[k::2]]) for k in (0, 1)]
+    labels = [np.repeat([0, 1], [len(real[k::2]), len(made[k::2])]) for k in (0, 1)]
+    return gaps.probe_accuracy(sides[0], labels[0], sides[1], labels[1])
+
+
+def folder_of(profile: Profile) -> Path:
+    """Return where the profile's rows are kept by default."""
+    return ROOT / "results" / "ablation" / profile.name
+
+
+def stored(profile: Profile) -> dict[str, list[dict[str, Any]]]:
+    """Return {row: its results by seed} as kept for the profile, or for `cpu` where it has none.
+
+    Raises SDNError when there is neither, or when a file is no JSON.
+    """
+    for folder in (folder_of(profile), folder_of(profile).with_name("cpu")):
+        files = sorted(folder.glob("*-[0-9]*.json"))
+        if files:
+            break
+    else:
+        raise SDNError(f"{folder} holds no rows: run `sdn ablate --profile {profile.name}`")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in files:
+        found.setdefault(path.stem.rpartition("-")[0], []).append(_read(path) | {"file": path})
+    return {name: found[name] for name in ROWS if name in found}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise SDNError(f"{path} is no JSON ({error}): delete it and run it again") from None
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return (mean, low, high): the 95 % interval of the mean of runs with different seeds.
+
+    Student's t for so few values; infinitely wide for one.
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, -np.inf, np.inf
+    reach = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    return mean, mean - float(reach), mean + float(reach)

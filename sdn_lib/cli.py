@@ -114,6 +114,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("rows", nargs="*", metavar="ROW", help="full, pixels, random, ... or all")
     command.add_argument("--seeds", type=int, nargs="+", default=[0], help="default: 0")
     command.add_argument("--folder", type=Path, help="default: results/ablation/PROFILE")
+    command.add_argument("--workers", type=int, help="rows at a time (default: one a processor)")
+    command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
 
     add("book", _book, "render the executed chapters as HTML")
     return top
@@ -246,10 +248,17 @@ def _value(text: str) -> Any:
 
 
 def _ablate(options: argparse.Namespace) -> None:
-    profile = _profile(options)
-    from sdn_lib import ablation
+    from sdn_lib.reproduce import ablate
 
-    ablation.ablate(profile, options.rows, options.seeds, options.folder)
+    ablate(
+        options.profile,
+        options.rows,
+        options.seeds,
+        folder=options.folder,
+        output_dir=options.output_dir,
+        workers=options.workers,
+        report=lambda line: print(line, flush=True),
+    )
 
 
 def _book(options: argparse.Namespace) -> None:

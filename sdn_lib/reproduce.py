@@ -1,4 +1,4 @@
-"""Run the chapters with papermill, check what came out, and keep a record of each run.
+"""Run chapters and rows of the ablation with papermill, and keep a record of each run.
 
 A chapter's record says which source, library, weights, parameters, hardware and versions its
 executed copy came from. As long as all of them still hold, the chapter is not run again.
@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -234,6 +235,88 @@ def run(place: Layout, name: str, values: Mapping[str, Any]) -> dict:
     partial.replace(target)
     write_atomically(place.record(name), json.dumps(record, indent=1) + "\n")
     return record
+
+
+def ablate(
+    profile: str = "cpu",
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    *,
+    folder: str | Path | None = None,
+    output_dir: str | Path | None = None,
+    workers: int | None = None,
+    root: str | Path | None = None,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Run rows of `ablation.ROWS` (all by default), each with papermill in a notebook of its own.
+
+    What `folder` (by default that of `ablation.folder_of`) holds is not run again. `workers` run at
+    a time and share the processors; by default one a processor, or one where there is a GPU. A row
+    that fails raises ChapterError; its notebook stays in _build/PROFILE/rows.
+    """
+    import torch
+
+    from sdn_lib import ablation
+
+    place = layout(profile, root)
+    chosen = profiles.load(profile, output_dir=output_dir and str(Path(output_dir).resolve()))
+    folder = Path(folder or ablation.folder_of(chosen)).resolve()
+    jobs = [(row, seed) for seed in seeds for row in rows or ablation.ROWS]
+    waiting = [job for job in jobs if not ablation.kept(*job, chosen, folder)]
+    if waiting:
+        # Once, before several processes would do it at the same time.
+        from sdn_lib import runs
+
+        runs.embeddings(chosen)
+    processors = os.cpu_count() or 1
+    workers = workers or (1 if torch.cuda.is_available() else processors)
+    values = {"profile": str(Path(profile).resolve()) if profile.endswith(".json") else profile}
+    if output_dir is not None:
+        values["output_dir"] = chosen.output_dir
+    running: dict[tuple[str, int], subprocess.Popen] = {}
+    with kernel_environment(place.root):
+        environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, processors // workers))}
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    job = waiting.pop(0)
+                    given = {**values, "row": job[0], "seed": job[1], "folder": str(folder)}
+                    running[job] = _start_row(place, job, given, environment)
+                for job in [job for job, process in running.items() if process.poll() is not None]:
+                    if running.pop(job).returncode:
+                        notebook, log = _row_files(place, job)
+                        detail = log.read_text(encoding="utf-8", errors="replace")
+                        raise ChapterError(
+                            f"row {job[0]} with seed {job[1]} failed; see {shown(notebook, place)}",
+                            detail,
+                        )
+                    facts = ablation.kept(*job, chosen, folder)
+                    report(
+                        f"{job[0]:12} seed {job[1]}  accuracy {facts['attributes']['mean']:.3f}  "
+                        f"Frechet {facts['frechet']:7.1f}  {seconds(facts['seconds'])}"
+                    )
+                time.sleep(0.2)
+        finally:
+            for process in running.values():
+                process.terminate()
+
+
+def _row_files(place: Layout, job: tuple[str, int]) -> tuple[Path, Path]:
+    stem = place.build / "rows" / f"{job[0]}-{job[1]}"
+    return stem.with_suffix(".ipynb"), stem.with_suffix(".log")
+
+
+def _start_row(
+    place: Layout, job: tuple[str, int], values: Mapping[str, Any], environment: Mapping[str, str]
+) -> subprocess.Popen:
+    notebook, log = _row_files(place, job)
+    notebook.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "papermill", str(place.book / "rows" / "row.ipynb")]
+    command += [str(notebook), "--kernel", "python3", "--cwd", str(place.root), "--no-progress-bar"]
+    for key, value in values.items():
+        command += ["-p", key, str(value)]
+    with open(log, "w", encoding="utf-8") as file:
+        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
 
 
 def gate(source: Any, executed: Any, name: str) -> dict[str, Any]:

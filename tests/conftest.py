@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sdn_lib import profiles
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -16,6 +18,22 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared with reference numbers and real data is not here")
     return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A project's folder of a test file's own: trainings and data go there."""
+    folder = tmp_path_factory.mktemp("home")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(profiles, "ROOT", folder)
+    yield folder
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def p(home):
+    """The smoke profile in that folder."""
+    return profiles.load("smoke", output_dir=str(home / "runs"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

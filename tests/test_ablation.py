@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
+import numpy as np
 import pytest
 import torch
+from tiny_book import ROOT
 
-from sdn_lib import ablation, profiles, runs, vgg
+from sdn_lib import ablation, evaluation, profiles, reproduce, runs, vgg
 from sdn_lib.ablation import ROWS, Row
 from sdn_lib.errors import SDNError
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ablation")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(profiles, "ROOT", folder)
-    yield folder
-    patch.undo()
-
-
-@pytest.fixture(scope="module")
-def p(home):
-    return profiles.load("smoke", output_dir=str(home / "runs"))
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
 
 
 def task_of(row, mode, p, weights=None):
@@ -45,7 +39,8 @@ def test_every_row_costs_the_budget(name, p):
     row = ROWS[name]
     assert sum(share for _, share in row.plan) == 1
     big = dataclasses.replace(p, baseline=profiles.PROFILES["cpu"].baseline)
-    total = ablation.budget(big)
+    total = ablation.settings_of(name, 0, big)["budget"]
+    assert total == pytest.approx(ablation.budget(big) * row.cost, abs=1)
     spent = sum(round(share * total / ablation.PASSES[mode]) * ablation.PASSES[mode]
                 for mode, share in row.plan)
     assert spent == pytest.approx(total, rel=0.01)
@@ -71,11 +66,31 @@ def test_controls_share_the_weights_they_should(p):
     trained, shuffled, blank = (ablation.teacher_of(Row("", teacher=k), p, 0) for k in kinds)
     for name, conv in trained.convs.items():
         ours, theirs = conv.weight.flatten(), shuffled.convs[name].weight.flatten()
+        ours, theirs = ours / ours.norm(), theirs / theirs.norm()
         torch.testing.assert_close(ours.sort().values, theirs.sort().values)
         assert not torch.equal(ours, theirs)
         assert not torch.equal(conv.weight, blank.convs[name].weight)
-    with pytest.raises(SDNError, match="unknown teacher 'tired'"):
-        ablation.teacher_of(Row("", teacher="tired"), p, 0)
+    data = runs.dataset(p)
+    pictures = runs.images(data, data.indices("train")[:128])
+    wanted = {name: ablation._contrast(x) for name, x in trained(pictures).items()}
+    for teacher in (shuffled, blank):
+        for name in teacher.convs:
+            found = ablation._contrast(teacher(pictures)[name])
+            torch.testing.assert_close(found, wanted[name], rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"teacher": "tired"}, "no teacher 'tired'"),
+        ({"levels": ("hihg",)}, "no level 'hihg': did you mean 'high'"),
+        ({"plan": (("stage_tow", 1),)}, "no mode 'stage_tow': did you mean 'stage_two'"),
+        ({"distance": "l3"}, "no distance 'l3'"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused(changes, said):
+    with pytest.raises(SDNError, match=said):
+        Row("", **changes)
 
 
 def test_the_plain_student_is_as_large_as_the_mirrored_one(p):
@@ -105,17 +120,37 @@ def test_one_caption_a_picture_is_its_first(p):
     assert all(tuple(v[:4].tolist()) in first for v in drawn)
 
 
+def test_named_accuracy_is_the_evaluators(rng):
+    guess = {name: rng.integers(3, size=40) for name in "ab"}
+    attributes, mentions = rng.integers(3, size=(40, 2)), rng.random((40, 2)) < 0.5
+    right = np.stack(list(guess.values()), axis=1) == attributes
+    wanted = evaluation.attribute_accuracy(guess, attributes, mentions)["mean"]
+    assert ablation.named_accuracy(right, mentions) == pytest.approx(wanted)
+
+
+def test_a_probe_tells_apart_what_differs_and_nothing_else(rng):
+    real, other = rng.normal(size=(2, 400, 8))
+    assert ablation.told_apart(real, other) == pytest.approx(0.5, abs=0.1)
+    assert ablation.told_apart(real, other + 3) > 0.99
+
+
+def test_the_interval_of_seeds_is_students():
+    mean, low, high = ablation.spread([1.0, 2.0, 3.0])
+    assert (mean, low, high) == pytest.approx((2, 2 - 2.484, 2 + 2.484), abs=1e-3)
+    assert ablation.spread([1.0]) == (1, -np.inf, np.inf)
+
+
 def test_a_row_is_kept_resumed_and_refused_when_settings_change(p, home):
-    folder, said = home / "rows", []
-    found = ablation.ablate(p, ["full", "plain"], [0], folder, said.append)
-    assert len(said) == 2 and list(found) == ["full", "plain"]
-    facts = found["full"][0]
+    folder = home / "rows"
+    found = {name: ablation.run(name, 0, p, folder) for name in ("full", "plain")}
+    facts = found["full"]
     assert set(facts["steps"]) == {"stage_one", "stage_two"}
-    assert set(found["plain"][0]["steps"]) == {"stage_two"}
+    assert set(found["plain"]["steps"]) == {"stage_two"}
     for gap in ("heterogeneous", "homogeneous"):
         assert set(facts[gap]) == {"image", "pool1", "pool2", "pool3", "pool4", "pool5"}
         assert all(low <= value <= high for value, low, high in facts[gap].values())
-    assert 0 <= facts["attributes"]["mean"] <= 1
+    assert facts["accuracy"][0] == pytest.approx(facts["attributes"]["mean"])
+    assert len(facts["spectrum"]) == p.data.size // 2
     assert (folder / "full-0.png").exists()
     before = (folder / "full-0.json").read_bytes()
     again = ablation.run("full", 0, p, folder)
@@ -125,3 +160,24 @@ def test_a_row_is_kept_resumed_and_refused_when_settings_change(p, home):
         ablation.run("full", 0, cheaper, folder)
     with pytest.raises(SDNError, match="unknown row 'ful': did you mean 'full'"):
         ablation.run("ful", 0, p, folder)
+    (folder / "full-0.json").write_text("{")
+    with pytest.raises(SDNError, match="full-0.json is no JSON"):
+        ablation.run("full", 0, p, folder)
+
+
+def test_the_grid_runs_in_notebooks_and_resumes(p, home, capsys):
+    folder, said = home / "grid", []
+
+    def again(*rows):
+        reproduce.ablate("smoke", rows, folder=folder, output_dir=p.output_dir, root=home,
+                         report=said.append)
+
+    shutil.copytree(ROOT / "book" / "rows", home / "book" / "rows")
+    again("brief", "pixels")
+    assert len(said) == 2 and "accuracy" in said[0]
+    assert {f.name for f in folder.glob("*.json")} == {"brief-0.json", "pixels-0.json"}
+    assert (home / "_build" / "smoke" / "rows" / "brief-0.ipynb").exists()
+    again("brief", "pixels")
+    assert len(said) == 2
+    with pytest.raises(SDNError, match="unknown row 'ful'"):
+        again("ful")

@@ -14,20 +14,6 @@ from sdn_lib.errors import SDNError
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("home")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(profiles, "ROOT", folder)
-    yield folder
-    patch.undo()
-
-
-@pytest.fixture(scope="module")
-def p(home):
-    return profiles.load("smoke", output_dir=str(home / "runs"))
-
-
-@pytest.fixture(scope="module")
 def trained(p):
     return {name: runs.get(name, p) for name in runs.NAMES}
 

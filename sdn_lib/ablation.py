@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,6 +199,8 @@ def _scale(teacher: Teacher, like: Teacher, pictures: Tensor) -> None:
     wanted = {name: _contrast(x) for name, x in like(pictures).items()}
     for name, conv in teacher.convs.items():
         factor = wanted[name] / _contrast(teacher(pictures)[name])
+        if not factor.isfinite():
+            raise SDNError(f"{name} of the control is the same for all pictures: another seed")
         conv.weight.mul_(factor)
         conv.bias.mul_(factor)
 
@@ -234,20 +236,21 @@ def kept(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]
 
     Raises SDNError for an unknown row, and for a file of other settings, naming the first.
     """
-    path, settings = folder / f"{name}-{seed}.json", settings_of(name, seed, profile)
+    if name not in ROWS:
+        raise SDNError(f"unknown row {name!r}: {near(name, ROWS)}")
+    path = folder / f"{name}-{seed}.json"
     if not path.exists():
         return None
-    facts = _read(path)
-    if facts["settings"] != settings:
-        wrong = next(k for k in settings if facts["settings"].get(k) != settings[k])
+    facts, settings = _read(path), settings_of(name, seed, profile)
+    was = {**facts["settings"], "row": facts["settings"]["row"] | {"about": ROWS[name].about}}
+    if was != settings:
+        wrong = next(k for k in settings if was.get(k) != settings[k])
         raise SDNError(f"{path} was made with another {wrong}: delete it, or name a --folder")
     return facts
 
 
 def settings_of(name: str, seed: int, profile: Profile) -> dict[str, Any]:
-    """Return all that a row's result depends on, but for the code and the machine."""
-    if name not in ROWS:
-        raise SDNError(f"unknown row {name!r}: {near(name, ROWS)}")
+    """Return what a row's result depends on, but for the code, the machine and learning rates."""
     row = ROWS[name]
     weights = {n: runs.get(n, profile).folder / "weights.safetensors" for n in FIXED}
     return {
@@ -283,6 +286,7 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
         if row.normalised and mode != "pixels":
             task.weights = _equal(task, seed, plan.batch)
         log = training.fit(task, plan, title=f"{name} {seed}, {mode}")
+        task.to("cpu")
         steps[mode], last[mode] = plan.steps, log[-1]["total"]
     student.eval().requires_grad_(False)
     scores, strip = judge(student, profile, fixed)
@@ -314,51 +318,93 @@ def _equal(task: AblationTask, seed: int, batch: int) -> dict[str, float]:
     return {name: mean / value for name, value in found.items() if value > 0}
 
 
-@torch.no_grad()
-def judge(
-    student: nn.Module, profile: Profile, fixed: dict[str, runs.Run]
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Return a student's scores on captions of unseen species, and its pictures of a few of them.
+@dataclass(frozen=True)
+class Exam:
+    """Captions of unseen species, what they say and hide, and the real pictures.
 
-    Accuracy and Fréchet distance as in `runs.evaluate`, with the profile's first evaluation seed;
-    the kernel distance in the evaluator's features; both gaps as the profile's own teacher sees the
-    pictures, with their intervals; and the power of the pictures over that of real ones, by waves.
+    `text` (n, text_dim), `real` (n, 3, size, size) RGB 0..1, `attributes` (n, A) value indices,
+    `mentions` (n, A) bool.
+    """
+
+    captions: list[str]
+    text: Tensor
+    real: Tensor
+    attributes: np.ndarray
+    mentions: np.ndarray
+
+
+def exam(profile: Profile) -> Exam:
+    """Return the questions that every row is asked: those of the profile's first evaluation seed.
+
+    They are `runs.evaluate`'s.
     """
     data = runs.dataset(profile)
     rows = data.indices("test")[: profile.evaluation.images]
     draw = np.random.default_rng([profile.evaluation.seeds[0], 7])
-    chosen = draw.integers(len(data.captions[rows[0]]), size=len(rows))
+    chosen = np.array([draw.integers(len(data.captions[row])) for row in rows])
     captions = [data.captions[row][c] for row, c in zip(rows, chosen, strict=True)]
-    mentions = np.asarray(data.arrays["mentions"][rows, chosen])
-    text = fixed["text"].model.encode(captions)
-    made = torch.cat([student(part)["image"].float().clamp(0, 1) for part in text.split(128)])
-    real = runs.images(data, rows)
-    features, guess = evaluation.judge(fixed["evaluator"].model, made)
-    others, _ = evaluation.judge(fixed["evaluator"].model, real)
-    attributes = np.asarray(data.arrays["attributes"][rows])
-    right = np.stack(list(guess.values()), axis=1) == attributes
+    return Exam(
+        captions,
+        runs.get("text", profile).model.encode(captions),
+        runs.images(data, rows),
+        np.asarray(data.arrays["attributes"][rows]),
+        np.asarray(data.arrays["mentions"][rows, chosen]),
+    )
+
+
+@torch.no_grad()
+def judge(
+    student: nn.Module, profile: Profile, fixed: dict[str, runs.Run]
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Return a student's marks in the exam, and a strip of a few of its pictures."""
+    asked = exam(profile)
+    made = torch.cat([student(part)["image"].float().clamp(0, 1) for part in asked.text.split(128)])
+    marks = mark(made, asked, fixed["evaluator"].model, fixed["teacher"].model)
+    strip = np.concatenate(list(runs.to_uint8(made[shown_of(len(made))])), axis=1)
+    return marks, strip
+
+
+def shown_of(count: int) -> np.ndarray:
+    """Return which of `count` pictures a strip shows: a few, evenly spaced."""
+    return np.linspace(0, count - 1, SHOWN).astype(int)
+
+
+@torch.no_grad()
+def mark(
+    made: Tensor, asked: Exam, evaluator: nn.Module, teacher: Teacher, draws: int = 100
+) -> dict[str, Any]:
+    """Return all that is measured of pictures (n, 3, size, size) RGB 0..1 made for an exam.
+
+    Accuracy, Fréchet and kernel distance as the evaluator sees them; both gaps as the teacher does,
+    at the image and the pools, by the first 500, where pictures that are all alike have nothing in
+    common with the captions; and the power of the pictures over that of real
+    ones, by waves. Triples are (value, low, high) by `gaps.interval` with `draws`.
+    """
+    features, guess = evaluation.judge(evaluator, made)
+    others, _ = evaluation.judge(evaluator, asked.real)
+    right = np.stack(list(guess.values()), axis=1) == asked.attributes
     few = slice(0, 500)
-    teacher = fixed["teacher"].model
-    seen, view = (gaps.pooled_activations(teacher, x[few]) for x in (made, real))
-    words = text[few].numpy()
+    seen, view = (gaps.pooled_activations(teacher, x[few]) for x in (made, asked.real))
+    words = asked.text[few].numpy()
     pools = [name for name in view if name == "image" or name.startswith("pool")]
-    spectra = (gaps.power_spectrum(x[few].numpy()) for x in (made, real))
+    spectra = (gaps.power_spectrum(x[few].numpy()) for x in (made, asked.real))
+
+    def sure(measure: Callable[..., float], *samples: np.ndarray, paired: bool = False) -> tuple:
+        return gaps.interval(measure, *samples, paired=paired, draws=draws)
 
     def apart(a: np.ndarray, b: np.ndarray) -> float:
-        return 1 - gaps.linear_cka(a, b)
+        return 1.0 if gaps.constant(b) else 1 - gaps.linear_cka(a, b)
 
-    scores = {
-        "attributes": evaluation.attribute_accuracy(guess, attributes, mentions),
-        "accuracy": gaps.interval(named_accuracy, right, mentions, paired=True),
+    return {
+        "attributes": evaluation.attribute_accuracy(guess, asked.attributes, asked.mentions),
+        "accuracy": sure(named_accuracy, right, asked.mentions, paired=True),
         "frechet": evaluation.frechet_distance(others, features),
-        "kernel": gaps.interval(gaps.kernel_distance, others[few], features[few]),
-        "heterogeneous": {n: gaps.interval(apart, words, seen[n], paired=True) for n in pools},
-        "homogeneous": {n: gaps.interval(gaps.kernel_distance, view[n], seen[n]) for n in pools},
+        "kernel": sure(gaps.kernel_distance, others[few], features[few]),
+        "heterogeneous": {n: sure(apart, words, seen[n], paired=True) for n in pools},
+        "homogeneous": {n: sure(gaps.kernel_distance, view[n], seen[n]) for n in pools},
         "told_apart": {n: told_apart(view[n], seen[n]) for n in pools},
         "spectrum": [float(x) for x in np.divide(*spectra)],
     }
-    shown = np.linspace(0, len(rows) - 1, SHOWN).astype(int)
-    return scores, np.concatenate(list(runs.to_uint8(made[shown])), axis=1)
 
 
 def named_accuracy(right: np.ndarray, mentions: np.ndarray) -> float:
@@ -419,3 +465,131 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
         return mean, -np.inf, np.inf
     reach = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
     return mean, mean - float(reach), mean + float(reach)
+
+
+MEASURES: dict[str, tuple[str, int, Callable[[dict[str, Any]], float]]] = {
+    "accuracy": ("attribute accuracy", 1, lambda facts: facts["attributes"]["mean"]),
+    "frechet": ("Fréchet distance", -1, lambda facts: facts["frechet"]),
+    "captions": ("heterogeneous gap", -1, lambda facts: facts["heterogeneous"]["pool5"][0]),
+    "detail": ("fine detail", -1, lambda facts: detail(facts["spectrum"])),
+}
+"""{measure: (what it is called, 1 where more is better and -1 where less is, how it is read)}."""
+
+
+def detail(spectrum: Sequence[float]) -> float:
+    """Return how far the power of the quicker half of the waves is from that of real pictures.
+
+    The mean absolute difference of decimal logarithms: 0 is as much at every wave, 1 is ten times
+    too much or too little. `spectrum` is power over that of real pictures, by waves.
+    """
+    quick = np.asarray(spectrum)[len(spectrum) // 2 :]
+    return float(np.abs(np.log10(quick)).mean())
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim and what must be so if it holds: (row, rival, measure), the row being better."""
+
+    said: str
+    tests: tuple[tuple[str, str, str], ...]
+
+
+CLAIMS = {
+    "teacher": Claim(
+        "A network trained to discriminate can guide the training of a painter",
+        (
+            ("full", "pixels", "accuracy"),
+            ("full", "pixels", "frechet"),
+            ("full", "random", "accuracy"),
+            ("full", "random", "frechet"),
+            ("full", "shuffled", "accuracy"),
+            ("full", "shuffled", "frechet"),
+        ),
+    ),
+    "high": Claim(
+        "The high level teaches what the text means (heterogeneous gap)",
+        (
+            ("high", "pixels", "accuracy"),
+            ("full", "mid_low", "accuracy"),
+            ("high", "mid", "accuracy"),
+            ("high", "low", "accuracy"),
+        ),
+    ),
+    "geometry": Claim(
+        "The same, as the teacher's last layer sees it",
+        (
+            ("high", "pixels", "captions"),
+            ("full", "mid_low", "captions"),
+            ("high", "mid", "captions"),
+            ("high", "low", "captions"),
+        ),
+    ),
+    "mid": Claim(
+        "The mid level teaches structure (homogeneous gap)",
+        (
+            ("mid", "pixels", "frechet"),
+            ("full", "high_low", "frechet"),
+        ),
+    ),
+    "low": Claim(
+        "The low level teaches detail (homogeneous gap)",
+        (
+            ("low", "pixels", "frechet"),
+            ("full", "high_mid", "frechet"),
+            ("low", "pixels", "detail"),
+            ("full", "high_mid", "detail"),
+        ),
+    ),
+    "symmetry": Claim(
+        "A student with the mirrored structure receives the knowledge better",
+        (
+            ("two", "plain", "accuracy"),
+            ("two", "plain", "frechet"),
+            ("full", "plain", "accuracy"),
+            ("full", "plain", "frechet"),
+        ),
+    ),
+    "stages": Claim(
+        "Two stages are better than one at the same cost",
+        (
+            ("full", "one", "accuracy"),
+            ("full", "one", "frechet"),
+            ("full", "two", "accuracy"),
+            ("full", "two", "frechet"),
+        ),
+    ),
+}
+"""The abstract's claims, in our words."""
+
+
+def compare(
+    found: Mapping[str, list[dict[str, Any]]], row: str, rival: str, measure: str
+) -> tuple[float, float, float]:
+    """Return by how much `row` is better than `rival`, with its 95 % interval over seeds.
+
+    Pairs runs of the same seed, which saw the same batches. Raises SDNError where no seed is shared
+    or a row is missing.
+    """
+    if measure not in MEASURES:
+        raise SDNError(f"unknown measure {measure!r}: {near(measure, MEASURES)}")
+    for name in (row, rival):
+        if name not in found:
+            raise SDNError(f"no run of row {name!r} is stored: run `sdn ablate {name}`")
+    _, sign, read = MEASURES[measure]
+    ours, theirs = ({f["settings"]["seed"]: read(f) for f in found[n]} for n in (row, rival))
+    shared = sorted(set(ours) & set(theirs))
+    if not shared:
+        raise SDNError(f"rows {row!r} and {rival!r} share no seed")
+    return spread([sign * (ours[seed] - theirs[seed]) for seed in shared])
+
+
+def verdict(found: Mapping[str, list[dict[str, Any]]], claim: Claim) -> str:
+    """Return 'supported', 'not supported' or 'undecided here'.
+
+    Supported: every comparison's interval lies on the claim's side of zero. Not supported: one lies
+    wholly on the other side. Anything else is undecided.
+    """
+    intervals = [compare(found, *test) for test in claim.tests]
+    if all(low > 0 for _, low, _ in intervals):
+        return "supported"
+    return "not supported" if any(high < 0 for *_, high in intervals) else "undecided here"

@@ -100,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="seed of the chapters' own draws")
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings go")
     command.add_argument("--fresh", action="store_true", help="run even what is up to date")
+    command.add_argument("--workers", type=int, default=1, help="chapters at a time (default: 1)")
     command.add_argument(
         "-p",
         "--parameter",
@@ -234,6 +235,7 @@ def _reproduce(options: argparse.Namespace) -> None:
         output_dir=options.output_dir,
         parameters={name: _value(text) for name, text in options.parameter},
         fresh=options.fresh,
+        workers=options.workers,
         report=lambda line: print(line, flush=True),
     )
 

@@ -798,6 +798,57 @@ def attribute_bars(
 
 
 @_house
+def row_scores(
+    scores: Mapping[str, Mapping[str, Sequence[float]]],
+    marks: Mapping[str, float] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> Figure:
+    """Draw every run's score as a dot, a line a row and a panel a measure, with the rows' means.
+
+    scores: {measure: {row: values by seed}}; marks: {measure: the score of real pictures}; groups:
+    {title: rows}, which are drawn together (default: one group of all rows, without a title).
+    Raises SDNError for no scores, or measures whose rows differ.
+    """
+    if not scores or not all(scores.values()):
+        raise SDNError("row_scores: no scores to plot")
+    first = next(iter(scores))
+    for measure, rows in scores.items():
+        if set(rows) != set(scores[first]):
+            odd = sorted(set(rows) ^ set(scores[first]))
+            raise SDNError(f"row_scores: {measure!r} and {first!r} differ in {odd}")
+    groups = groups or {"": list(scores[first])}
+    places, heads, y = {}, {}, 0.0
+    for title, rows in groups.items():
+        if title:
+            heads[title] = y
+            y += 0.9
+        for name in rows:
+            places[name] = y
+            y += 1
+        y += 0.3
+    figure, panels = plt.subplots(
+        1, len(scores), figsize=(WIDTH / DPI, 0.7 + 0.235 * y), sharey=True, layout="constrained",
+        squeeze=False,
+    )  # fmt: skip
+    for axes, (measure, rows) in zip(panels[0], scores.items(), strict=True):
+        for name, at in places.items():
+            values = np.asarray(rows[name], dtype=float)
+            axes.plot(values, np.full(len(values), at), "o", color=PALETTE[0], alpha=0.45,
+                      markersize=5, markeredgewidth=0)
+            axes.plot(values.mean(), at, "|", color=INK, markersize=11, markeredgewidth=1.6)
+        if marks and measure in marks:
+            axes.axvline(marks[measure], color=INK, linewidth=1, linestyle=(0, (1.5, 1.5)))
+        axes.set(xlabel=measure, ylim=(y - 0.4, -0.8))
+        axes.tick_params(axis="y", length=0)
+    ticks = {at: name for name, at in [*heads.items(), *places.items()]}
+    axes = panels[0][0]
+    axes.set_yticks(list(ticks), list(ticks.values()))
+    for text in axes.get_yticklabels():
+        text.set_fontweight("bold" if text.get_text() in heads else "normal")
+    return figure
+
+
+@_house
 def heatmap(
     matrix: Any,
     xlabels: Sequence[str],

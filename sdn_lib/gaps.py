@@ -44,12 +44,19 @@ def linear_cka(x: np.ndarray, y: np.ndarray) -> float:
     """
     if len(x) != len(y) or len(x) < 4:
         raise SDNError(f"CKA needs two views of the same 4 or more things, got {len(x)}, {len(y)}")
+    if constant(x) or constant(y):
+        raise SDNError("a view is constant: CKA is undefined there")
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     k, m = x @ x.T, y @ y.T
     own = _unbiased_hsic(k, k) * _unbiased_hsic(m, m)
     if own <= 0:
         raise SDNError("a view is constant: CKA is undefined there")
     return float(_unbiased_hsic(k, m) / np.sqrt(own))
+
+
+def constant(x: np.ndarray) -> bool:
+    """Say whether the rows of x (n, d) are one and the same, up to float32's rounding."""
+    return bool(np.ptp(x, axis=0).max() <= 1e-5 * np.abs(x).max())
 
 
 def _unbiased_hsic(k: np.ndarray, m: np.ndarray) -> float:

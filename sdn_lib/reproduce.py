@@ -7,12 +7,13 @@ executed copy came from. As long as all of them still hold, the chapter is not r
 from __future__ import annotations
 
 import ast
+import concurrent.futures
 import hashlib
 import json
 import math
+import multiprocessing
 import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,8 +37,11 @@ class ChapterError(SDNError):
     """A chapter failed; `.detail` holds the cell and its traceback."""
 
     def __init__(self, message: str, detail: str = "") -> None:
-        super().__init__(message)
+        super().__init__(message, detail)
         self.detail = re.sub(r"\x1b\[[0-9;]*m", "", detail)
+
+    def __str__(self) -> str:
+        return self.args[0]
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ def reproduce(
     output_dir: str | Path | None = None,
     parameters: Mapping[str, Any] | None = None,
     fresh: bool = False,
+    workers: int = 1,
     root: str | Path | None = None,
     report: Callable[[str], None] = print,
 ) -> list[dict]:
@@ -113,6 +118,7 @@ def reproduce(
     does not have raises SDNError before anything runs. A chapter whose record still holds is not
     run again unless `fresh`; where only its text changed, the outputs are kept. The first chapter
     that fails raises ChapterError and stops the run; its notebook is kept as NAME.failed.ipynb.
+    `workers` run side by side and share the processors: sooner done, but each takes longer.
     """
     place = layout(profile, root)
     paths = place.chapters()
@@ -124,21 +130,50 @@ def reproduce(
         values["output_dir"] = str(Path(output_dir).resolve())
     for name in names:
         check_parameters(paths[name], values)
-    records = []
-    width = max(map(len, names))
+    width, records, jobs = max(map(len, names)), {}, []
     for name in names:
         reason = "fresh run asked for" if fresh else stale(place, name, values)
-        if reason == TEXT_CHANGED:
-            record, said = refresh(place, name), "text renewed, outputs kept"
-        elif reason:
-            record = run(place, name, values)
-            said = f"{seconds(record['seconds'])}, {gigabytes(record['peak_memory_bytes'])} peak"
-        else:
-            record = read_record(place, name)
-            said = "up to date"
-        records.append(record)
+        if reason and reason != TEXT_CHANGED:
+            jobs.append((place, name, values))
+            continue
+        records[name] = refresh(place, name) if reason else read_record(place, name)
+        said = "text renewed, outputs kept" if reason else "up to date"
         report(f"{name:<{width}}  {said}")
-    return records
+    for (_, name, _), record in at_once(run, jobs, workers, place.root):
+        records[name] = record
+        said = f"{seconds(record['seconds'])}, {gigabytes(record['peak_memory_bytes'])} peak"
+        report(f"{name:<{width}}  {said}")
+    return [records[name] for name in names]
+
+
+def at_once(
+    task: Callable[..., Any], jobs: Sequence[tuple], workers: int, root: Path
+) -> Iterator[tuple[tuple, Any]]:
+    """Yield (job, task(*job)) as jobs end, `workers` at a time in processes of their own.
+
+    With one worker the jobs run here, in their order. The first error stops what has not begun.
+    """
+    if workers < 1:
+        raise SDNError(f"workers={workers} is below 1")
+    workers = min(workers, max(1, len(jobs)))
+    with kernel_environment(root, share=workers):
+        if workers == 1:
+            for job in jobs:
+                yield job, task(*job)
+            return
+        fresh = multiprocessing.get_context("spawn")
+        executor = concurrent.futures.ProcessPoolExecutor(workers, mp_context=fresh)
+        running, left = {}, list(jobs)
+        try:
+            while running or left:
+                while left and len(running) < workers:
+                    job = left.pop(0)
+                    running[executor.submit(task, *job)] = job
+                first = concurrent.futures.FIRST_COMPLETED
+                for done in concurrent.futures.wait(running, return_when=first).done:
+                    yield running.pop(done), done.result()
+        finally:
+            executor.shutdown()
 
 
 def check_parameters(path: Path, values: Mapping[str, Any]) -> None:
@@ -168,8 +203,6 @@ def run(place: Layout, name: str, values: Mapping[str, Any]) -> dict:
     failed and keeps the notebook as NAME.failed.ipynb.
     """
     import nbformat
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
 
     source_path, target = place.chapters()[name], place.executed(name)
     partial, failed = (target.with_name(f"{name}.{kind}.ipynb") for kind in ("running", "failed"))
@@ -178,35 +211,8 @@ def run(place: Layout, name: str, values: Mapping[str, Any]) -> dict:
         old.unlink(missing_ok=True)
     origin = fingerprints(place, name)
     started, began = datetime.now(UTC), time.perf_counter()
-    try:
-        with kernel_environment(place.root), peak_memory() as memory:
-            executed = papermill.execute_notebook(
-                str(source_path),
-                str(partial),
-                parameters=dict(values),
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                cwd=str(place.root),
-            )
-    except KeyboardInterrupt:
-        partial.unlink(missing_ok=True)
-        raise
-    except Exception as error:
-        # Anything that papermill or the kernel raises ends the chapter, a dead kernel included.
-        if partial.exists():
-            partial.replace(failed)
-        detail = str(error)
-        where = ""
-        if isinstance(error, PapermillExecutionError):
-            detail = "\n".join(error.traceback) or f"{error.ename}: {error.evalue}"
-            where = f" in cell In [{error.exec_count}] with {error.ename}: {error.evalue}"
-        elif type(error).__name__ == "DeadKernelError":
-            where = ": its kernel died, out of memory perhaps"
-        else:
-            where = f": {type(error).__name__}: {error}"
-        kept = f"; see {shown(failed, place)}" if failed.exists() else ""
-        raise ChapterError(f"chapter {name} failed{where}{kept}", detail) from None
+    with peak_memory() as memory:
+        executed = _execute(place, source_path, partial, failed, values, f"chapter {name}")
     elapsed = time.perf_counter() - began
     executed.metadata.pop("widgets", None)
     for key in ("input_path", "output_path"):
@@ -237,6 +243,42 @@ def run(place: Layout, name: str, values: Mapping[str, Any]) -> dict:
     return record
 
 
+def _execute(
+    place: Layout, source: Path, partial: Path, failed: Path, values: Mapping[str, Any], what: str
+) -> Any:
+    """Execute a notebook as `partial` and return it; ChapterError leaves it as `failed`."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    try:
+        return papermill.execute_notebook(
+            str(source),
+            str(partial),
+            parameters=dict(values),
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            cwd=str(place.root),
+        )
+    except KeyboardInterrupt:
+        partial.unlink(missing_ok=True)
+        raise
+    except Exception as error:
+        # Anything that papermill or the kernel raises ends the chapter, a dead kernel included.
+        if partial.exists():
+            partial.replace(failed)
+        detail = str(error)
+        if isinstance(error, PapermillExecutionError):
+            detail = "\n".join(error.traceback) or f"{error.ename}: {error.evalue}"
+            where = f" in cell In [{error.exec_count}] with {error.ename}: {error.evalue}"
+        elif type(error).__name__ == "DeadKernelError":
+            where = ": its kernel died, out of memory perhaps"
+        else:
+            where = f": {type(error).__name__}: {error}"
+        kept = f"; see {shown(failed, place)}" if failed.exists() else ""
+        raise ChapterError(f"{what} failed{where}{kept}", detail) from None
+
+
 def ablate(
     profile: str = "cpu",
     rows: Sequence[str] | None = None,
@@ -261,62 +303,32 @@ def ablate(
     place = layout(profile, root)
     chosen = profiles.load(profile, output_dir=output_dir and str(Path(output_dir).resolve()))
     folder = Path(folder or ablation.folder_of(chosen)).resolve()
-    jobs = [(row, seed) for seed in seeds for row in rows or ablation.ROWS]
-    waiting = [job for job in jobs if not ablation.kept(*job, chosen, folder)]
-    if waiting:
-        # Once, before several processes would do it at the same time.
-        from sdn_lib import runs
-
-        runs.embeddings(chosen)
-    processors = os.cpu_count() or 1
-    workers = workers or (1 if torch.cuda.is_available() else processors)
     values = {"profile": str(Path(profile).resolve()) if profile.endswith(".json") else profile}
-    if output_dir is not None:
-        values["output_dir"] = chosen.output_dir
-    running: dict[tuple[str, int], subprocess.Popen] = {}
-    with kernel_environment(place.root):
-        environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, processors // workers))}
-        try:
-            while waiting or running:
-                while waiting and len(running) < workers:
-                    job = waiting.pop(0)
-                    given = {**values, "row": job[0], "seed": job[1], "folder": str(folder)}
-                    running[job] = _start_row(place, job, given, environment)
-                for job in [job for job, process in running.items() if process.poll() is not None]:
-                    if running.pop(job).returncode:
-                        notebook, log = _row_files(place, job)
-                        detail = log.read_text(encoding="utf-8", errors="replace")
-                        raise ChapterError(
-                            f"row {job[0]} with seed {job[1]} failed; see {shown(notebook, place)}",
-                            detail,
-                        )
-                    facts = ablation.kept(*job, chosen, folder)
-                    report(
-                        f"{job[0]:12} seed {job[1]}  accuracy {facts['attributes']['mean']:.3f}  "
-                        f"Frechet {facts['frechet']:7.1f}  {seconds(facts['seconds'])}"
-                    )
-                time.sleep(0.2)
-        finally:
-            for process in running.values():
-                process.terminate()
+    values |= {"folder": str(folder), "output_dir": chosen.output_dir}
+    jobs = [
+        (place, {**values, "row": row, "seed": seed})
+        for seed in seeds
+        for row in rows or ablation.ROWS
+        if not ablation.kept(row, seed, chosen, folder)
+    ]
+    if workers is None:
+        workers = 1 if torch.cuda.is_available() else os.cpu_count() or 1
+    for (_, given), _ in at_once(run_row, jobs, workers, place.root):
+        facts = ablation.kept(given["row"], given["seed"], chosen, folder)
+        report(
+            f"{given['row']:12} seed {given['seed']}  accuracy {facts['attributes']['mean']:.3f}  "
+            f"Frechet {facts['frechet']:7.1f}  {seconds(facts['seconds'])}"
+        )
 
 
-def _row_files(place: Layout, job: tuple[str, int]) -> tuple[Path, Path]:
-    stem = place.build / "rows" / f"{job[0]}-{job[1]}"
-    return stem.with_suffix(".ipynb"), stem.with_suffix(".log")
-
-
-def _start_row(
-    place: Layout, job: tuple[str, int], values: Mapping[str, Any], environment: Mapping[str, str]
-) -> subprocess.Popen:
-    notebook, log = _row_files(place, job)
-    notebook.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "papermill", str(place.book / "rows" / "row.ipynb")]
-    command += [str(notebook), "--kernel", "python3", "--cwd", str(place.root), "--no-progress-bar"]
-    for key, value in values.items():
-        command += ["-p", key, str(value)]
-    with open(log, "w", encoding="utf-8") as file:
-        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
+def run_row(place: Layout, values: Mapping[str, Any]) -> None:
+    """Execute the notebook of one row; ChapterError says which cell failed."""
+    name = f"{values['row']}-{values['seed']}"
+    target = place.build / "rows" / f"{name}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source, failed = place.book / "rows" / "row.ipynb", target.with_name(f"{name}.failed.ipynb")
+    _execute(place, source, target, failed, values, f"row {name}")
+    failed.unlink(missing_ok=True)
 
 
 def gate(source: Any, executed: Any, name: str) -> dict[str, Any]:
@@ -395,6 +407,7 @@ def stale(place: Layout, name: str, values: Mapping[str, Any] | None = None) -> 
         ("library", "sdn_lib changed"),
         ("weights", "the shipped weights changed"),
         ("photographs", "other photographs are prepared"),
+        ("results", "the stored results changed"),
         ("text", TEXT_CHANGED),
     ):
         if record["origin"].get(key) != now[key]:
@@ -437,8 +450,8 @@ def read_record(place: Layout, name: str) -> dict:
 def fingerprints(place: Layout, name: str) -> dict[str, str]:
     """Return hashes of what a chapter's outputs depend on.
 
-    Text, code, the library's modules that it uses, shipped weights, and the prepared photographs if
-    it speaks of them.
+    Text, code, the library's modules that it uses, shipped weights, and, if it speaks of them, the
+    prepared photographs and the stored results.
     """
     cells = json.loads(place.chapters()[name].read_text(encoding="utf-8"))["cells"]
     joined = [(c["cell_type"], "".join(c["source"]), c.get("metadata", {})) for c in cells]
@@ -446,6 +459,9 @@ def fingerprints(place: Layout, name: str) -> dict[str, str]:
     sources = imported([source for source, _ in code])
     shipped = place.root / "results"
     weights = [p for p in shipped.rglob("*") if p.name in ("weights.safetensors", "config.json")]
+    kinds = {"ablation": "ablation/*/*.*", "evaluation_of": "*/evaluation.json"}
+    used = (v for k, v in kinds.items() if any(k in source for source, _ in code))
+    stored = [path for pattern in used for path in shipped.glob(pattern)]
     photographs = []
     if any(".photos" in source for source, _ in code):
         folders = {place.root / p.photos for p in profiles.PROFILES.values() if p.photos}
@@ -456,6 +472,7 @@ def fingerprints(place: Layout, name: str) -> dict[str, str]:
         "library": _digest_files(sources, LIBRARY),
         "weights": _digest_files(weights, shipped),
         "photographs": _digest_files(photographs, place.root),
+        "results": _digest_files(stored, shipped),
     }
 
 
@@ -506,8 +523,11 @@ def _digest_files(paths: Sequence[Path], base: Path) -> str:
 
 
 @contextmanager
-def kernel_environment(root: Path) -> Iterator[None]:
-    """Make the kernel 'python3' this very interpreter, whatever kernels the user has registered."""
+def kernel_environment(root: Path, share: int = 1) -> Iterator[None]:
+    """Make the kernel 'python3' this very interpreter, whatever kernels the user has registered.
+
+    With `share` kernels at a time each computes with its part of the processors.
+    """
     folder = root / "_build" / "jupyter"
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     command += ["--log-level=CRITICAL"]
@@ -523,6 +543,8 @@ def kernel_environment(root: Path) -> Iterator[None]:
         # Interactives leave their widgets out: no kernel will stand behind the rendered pages.
         "SDN_STATIC": "1",
     }
+    if share > 1:
+        values["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // share))
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
     try:

@@ -15,7 +15,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from filelock import FileLock
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -106,10 +108,21 @@ def painted(wanted: DataConfig) -> prepared.Prepared:
     source = {"generator": "painted_birds", "version": painted_birds.VERSION, **config}
     if prepared.is_prepared(folder, source):
         return prepared.load(folder)
-    bar = training.Progress("painting birds", wanted.species * wanted.images_per_species)
-    data = painted_birds.generate(folder, **config, progress=lambda done, _: bar.update(done))
-    bar.close()
+    with _alone(folder):
+        if prepared.is_prepared(folder, source):
+            return prepared.load(folder)
+        bar = training.Progress("painting birds", wanted.species * wanted.images_per_species)
+        data = painted_birds.generate(folder, **config, progress=lambda done, _: bar.update(done))
+        bar.close()
     return data
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let one process at a time make what goes to `path`; chapters may run side by side."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield
 
 
 # --- tasks: what `training.fit` trains ------------------------------------------------------
@@ -372,7 +385,12 @@ def get(name: str, profile: Profile, progress: bool = True) -> Run:
     for shipped in sorted(profile.shipped.glob(f"*/{name}")):
         if not _difference(_read_config(shipped)["settings"], expected):
             return load(name, profile, shipped)
-    return train(name, profile)
+    if PartialState().num_processes > 1:
+        return train(name, profile)
+    with _alone(own):
+        if (own / "weights.safetensors").exists():
+            return load(name, profile, own)
+        return train(name, profile)
 
 
 def load(name: str, profile: Profile, folder: Path) -> Run:
@@ -480,9 +498,10 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
         "weights": "float16",
     }
     if processes.is_main_process:
-        checkpoints.save_weights(folder / "weights.safetensors", model, {"name": name})
         training.write_log(folder / "log.jsonl", log)
         write_json(folder / "config.json", facts)
+        # Last, as it is what says that the run is there.
+        checkpoints.save_weights(folder / "weights.safetensors", model, {"name": name})
         (folder / "state.safetensors").unlink(missing_ok=True)
         began.unlink(missing_ok=True)
     processes.wait_for_everyone()
@@ -618,15 +637,16 @@ def embeddings(profile: Profile) -> np.ndarray:
     path = profile.runs / "embeddings.safetensors"
     encoder = prepared.sha256(run.folder / "weights.safetensors")
     key = {"data": data.checksum, "encoder": encoder}
-    if not path.exists() or checkpoints.read_meta(path) != key:
-        lines = [line for lines in data.captions for line in lines]
-        bar, parts = training.Progress("embedding captions", len(lines)), []
-        for start in range(0, len(lines), 2048):
-            parts.append(run.model.encode(lines[start : start + 2048]).half())
-            bar.update(min(start + 2048, len(lines)))
-        bar.close()
-        table = torch.cat(parts).view(len(data), -1, run.model.text_dim)
-        checkpoints.save(path, {"embeddings": table}, key)
+    with _alone(path):
+        if not path.exists() or checkpoints.read_meta(path) != key:
+            lines = [line for lines in data.captions for line in lines]
+            bar, parts = training.Progress("embedding captions", len(lines)), []
+            for start in range(0, len(lines), 2048):
+                parts.append(run.model.encode(lines[start : start + 2048]).half())
+                bar.update(min(start + 2048, len(lines)))
+            bar.close()
+            table = torch.cat(parts).view(len(data), -1, run.model.text_dim)
+            checkpoints.save(path, {"embeddings": table}, key)
     return checkpoints.read(path)[0]["embeddings"].numpy()
 
 
@@ -760,7 +780,6 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
                     **evaluation.structure(pictures.permute(0, 2, 3, 1).numpy(), real / 255.0),
                 }
             )
-    judged_by = prepared.sha256(judge.folder / "weights.safetensors")
     return {
         "runs": {name: _summary(values) for name, values in scores.items()},
         "protocol": evaluation.protocol(
@@ -770,12 +789,41 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
             size=data.size,
             captions_an_image=1,
             seeds=list(profile.evaluation.seeds),
-            evaluator="RegNet, sha256 " + judged_by[:16],
+            evaluator="RegNet",
+            weights=_weights_of(profile, names),
             accuracy="over the attributes that the caption names, mean of attributes",
             colours="RGB, clamped to 0..1",
             hardware=machine.hardware(),
             **machine.git_state(ROOT),
         ),
+    }
+
+
+def evaluation_of(profile: Profile) -> dict[str, Any]:
+    """Return what `evaluate` found for these very weights, as stored in results/, else evaluate.
+
+    The figures of record are results/PROFILE/evaluation.json: `sdn evaluate --json` writes them.
+    """
+    path = profile.shipped / profile.name / "evaluation.json"
+    if path.exists():
+        report = json.loads(path.read_text(encoding="utf-8"))
+        kept = report["protocol"]
+        asked = {
+            "data": dataset(profile).checksum,
+            "images": min(profile.evaluation.images, len(dataset(profile).indices("test"))),
+            "seeds": list(profile.evaluation.seeds),
+            "weights": _weights_of(profile, STUDENTS),
+        }
+        if all(kept.get(key) == value for key, value in asked.items()):
+            return report
+    return evaluate(profile)
+
+
+def _weights_of(profile: Profile, names: Sequence[str]) -> dict[str, str]:
+    """Return the beginnings of the checksums of the weights that an evaluation rests on."""
+    return {
+        name: prepared.sha256(get(name, profile).folder / "weights.safetensors")[:16]
+        for name in ("evaluator", "text", *names)
     }
 
 

@@ -12,7 +12,7 @@ import torch
 from tiny_book import ROOT
 
 from sdn_lib import ablation, evaluation, profiles, reproduce, runs, vgg
-from sdn_lib.ablation import ROWS, Row
+from sdn_lib.ablation import ROWS, Claim, Row
 from sdn_lib.errors import SDNError
 
 
@@ -138,6 +138,75 @@ def test_the_interval_of_seeds_is_students():
     mean, low, high = ablation.spread([1.0, 2.0, 3.0])
     assert (mean, low, high) == pytest.approx((2, 2 - 2.484, 2 + 2.484), abs=1e-3)
     assert ablation.spread([1.0]) == (1, -np.inf, np.inf)
+
+
+def results(**scores):
+    """Return stored results of rows: an accuracy for each seed from 0."""
+    return {
+        name: [{"settings": {"seed": seed}, "attributes": {"mean": value}}
+               for seed, value in enumerate(values)]
+        for name, values in scores.items()
+    }  # fmt: skip
+
+
+def test_rows_are_compared_seed_by_seed():
+    found = results(full=[0.5, 0.7, 0.9], low=[0.4, 0.6, 0.8], high=[0.9])
+    mean, low, high = ablation.compare(found, "full", "low", "accuracy")
+    assert (mean, low, high) == pytest.approx((0.1, 0.1, 0.1))
+    assert ablation.compare(found, "low", "full", "accuracy")[0] == pytest.approx(-0.1)
+    assert ablation.compare(found, "high", "low", "accuracy")[1] == -np.inf
+    with pytest.raises(SDNError, match="no run of row 'mid' is stored"):
+        ablation.compare(found, "full", "mid", "accuracy")
+    with pytest.raises(SDNError, match="unknown measure 'acuracy'"):
+        ablation.compare(found, "full", "low", "acuracy")
+    found["low"] = found["low"][1:]
+    with pytest.raises(SDNError, match="share no seed"):
+        ablation.compare(found, "high", "low", "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("rival", "said"),
+    [([0.4, 0.5, 0.6], "supported"), ([0.6, 0.7, 0.8], "not supported"),
+     ([0.1, 0.6, 0.9], "undecided here")],
+)  # fmt: skip
+def test_a_verdict_follows_its_intervals(rival, said):
+    found = results(full=[0.5, 0.6, 0.7], low=rival)
+    assert ablation.verdict(found, Claim("", (("full", "low", "accuracy"),))) == said
+    both = Claim("", (("full", "low", "accuracy"), ("low", "full", "accuracy")))
+    assert ablation.verdict(found, both) != "supported"
+
+
+def test_claims_name_rows_and_measures_that_exist():
+    for claim in ablation.CLAIMS.values():
+        for row, rival, measure in claim.tests:
+            assert {row, rival} <= set(ROWS) and measure in ablation.MEASURES
+
+
+def test_detail_counts_too_much_as_too_little():
+    assert ablation.detail([9, 9, 1, 1]) == 0
+    assert ablation.detail([1, 1, 10, 10]) == ablation.detail([1, 1, 0.1, 0.1]) == 1
+
+
+def test_the_stored_rows_fall_back_to_the_books(home, p, monkeypatch):
+    folder = home / "stored" / "ablation" / "cpu"
+    monkeypatch.setattr(ablation, "ROOT", home / "none")
+    with pytest.raises(SDNError, match="holds no rows: run `sdn ablate --profile smoke`"):
+        ablation.stored(p)
+    monkeypatch.setattr(ablation, "folder_of", lambda p: folder.with_name(p.name))
+    folder.mkdir(parents=True)
+    for seed in (0, 1):
+        (folder / f"high_mid-{seed}.json").write_text(json.dumps({"seed": seed}))
+    found = ablation.stored(p)
+    assert [f["seed"] for f in found["high_mid"]] == [0, 1] and list(found) == ["high_mid"]
+
+
+def test_the_mark_of_the_real_pictures_is_perfect(p):
+    asked = ablation.exam(p)
+    judges = (runs.get(n, p).model for n in ("evaluator", "teacher"))
+    found = ablation.mark(asked.real, asked, *judges, draws=2)
+    assert found["frechet"] == pytest.approx(0, abs=1e-3)
+    assert found["spectrum"] == pytest.approx(np.ones(p.data.size // 2))
+    assert ablation.detail(found["spectrum"]) == pytest.approx(0)
 
 
 def test_a_row_is_kept_resumed_and_refused_when_settings_change(p, home):

@@ -63,6 +63,11 @@ def drawings():
         "layer_losses": lambda: figures.layer_losses(table),
         "gap_bars": lambda: figures.gap_bars(table, error={"after": per_layer(2)}),
         "attribute_bars": lambda: figures.attribute_bars(runs, {"crown": 1.0, "tail": 0.9}, 0.1),
+        "row_scores": lambda: figures.row_scores(
+            {"accuracy": {"full": [0.4, 0.5], "low": [0.3]}, "far": {"full": [9, 8], "low": [20]}},
+            marks={"accuracy": 0.95},
+            groups={"all": ["full"], "levels": ["low"]},
+        ),
         "heatmap": lambda: figures.heatmap(torch.rand(3, 4), list("abcd"), list("xyz"), "share"),
         "thumbnails_scatter": lambda: figures.thumbnails_scatter(
             np.random.default_rng(0).random((8, 2)), images
@@ -161,6 +166,10 @@ def test_wrong_input_is_named():
         figures.gap_bars({"a": per_layer(0)}, error={"b": per_layer(0)})
     with pytest.raises(SDNError, match="tail"):
         figures.attribute_bars({"a": {"tail": 1.0}}, ceiling={"crown": 1.0})
+    with pytest.raises(SDNError, match=r"differ in \['low'\]"):
+        figures.row_scores({"a": {"full": [1]}, "b": {"full": [1], "low": [2]}})
+    with pytest.raises(SDNError, match="no scores"):
+        figures.row_scores({"a": {}})
     with pytest.raises(SDNError, match="2 row labels"):
         figures.heatmap(np.eye(3), list("abc"), list("ab"), "x")
     with pytest.raises(SDNError, match=r"\(4, 2\)"):

@@ -75,6 +75,20 @@ def test_a_run_leaves_executed_copies_and_records(root: Path) -> None:
     )
 
 
+def test_chapters_run_side_by_side_and_are_reported_as_alone(root: Path) -> None:
+    alone = reproduce.reproduce("smoke", root=root)
+    together = reproduce.reproduce("smoke", root=root, fresh=True, workers=2)
+    for a, b in zip(alone, together, strict=True):
+        assert (a["chapter"], a["numbers"]) == (b["chapter"], b["numbers"])
+        assert a["origin"]["code"] == b["origin"]["code"]
+    edit(root, 2, "raise ValueError('no birds')")
+    with pytest.raises(reproduce.ChapterError, match="no birds") as caught:
+        run(root, workers=2)
+    assert "Traceback" in caught.value.detail
+    with pytest.raises(SDNError, match="workers=0 is below 1"):
+        run(root, workers=0)
+
+
 def test_what_is_up_to_date_does_not_run_again(root: Path) -> None:
     run(root)
     first = record(root)

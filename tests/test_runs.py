@@ -168,6 +168,21 @@ def test_evaluation_reports_scores_spread_and_protocol(p, trained):
     assert "stage_two" in table and "64 captions" in table
 
 
+def test_a_stored_evaluation_is_used_for_the_very_weights_only(p, trained, home, monkeypatch):
+    report, asked = runs.evaluate(p), []
+    monkeypatch.setattr(runs, "evaluate", lambda profile: asked.append(profile) or {"new": True})
+    path = home / "results" / "smoke" / "evaluation.json"
+    assert runs.evaluation_of(p) == {"new": True}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    runs.write_json(path, report)
+    assert runs.evaluation_of(p) == json.loads(path.read_text())
+    assert len(asked) == 1
+    report["protocol"]["weights"]["stage_two"] = "another"
+    runs.write_json(path, report)
+    assert runs.evaluation_of(p) == {"new": True}
+    path.unlink()
+
+
 def test_other_settings_are_another_run(p, trained):
     other = dataclasses.replace(p, network=dataclasses.replace(p.network, fc_width=32))
     with pytest.raises(SDNError, match=r"network.stage_one.fc_width is 64, wanted 32.*output_dir"):

@@ -1,18 +1,23 @@
 """The claims that the chapters make hold in the numbers that their last run recorded.
 
-Reads the records of the executed chapters, never the networks; skips where there are none.
+Reads the records of the executed chapters and what results/ holds; skips where there is none.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from sdn_lib import reproduce
+from sdn_lib import ablation, profiles, reproduce, runs, training
+from sdn_lib.data import painted_birds, prepared
+from sdn_lib.errors import SDNError
 
 ROOT = Path(__file__).resolve().parents[2]
 RIVALS = ("stage_one", "baseline")
@@ -214,7 +219,117 @@ def test_stripes_are_no_hedge_against_unnamed_colours(two: dict) -> None:
     assert two["c06_stripes_open"] == pytest.approx(two["c06_stripes_named"], rel=0.1)
 
 
+# ---------------------------------------------------------------- what each level teaches
+
+
+@pytest.fixture(scope="module")
+def levels() -> dict:
+    return record("09_what_each_level_teaches")["numbers"]
+
+
+@pytest.fixture(scope="module")
+def grid() -> dict[str, list[dict]]:
+    try:
+        return ablation.stored(profiles.load("cpu"))
+    except SDNError as error:
+        pytest.skip(str(error))
+
+
+def test_the_scores_of_the_grid_are_those_of_its_files(levels: dict, grid: dict) -> None:
+    for name, results in grid.items():
+        accuracy = statistics.mean(f["attributes"]["mean"] for f in results)
+        assert levels[f"c09_{name}_accuracy"] == pytest.approx(accuracy)
+        far = statistics.mean(f["frechet"] for f in results)
+        assert levels[f"c09_{name}_frechet"] == pytest.approx(far)
+
+
+def test_claims_rest_on_three_trainings_of_equal_cost(grid: dict) -> None:
+    budget = grid["full"][0]["settings"]["budget"]
+    for claim in ablation.CLAIMS.values():
+        for name in {name for test in claim.tests for name in test[:2]}:
+            assert sorted(f["settings"]["seed"] for f in grid[name]) == [0, 1, 2], name
+            assert {f["settings"]["budget"] for f in grid[name]} == {budget}, name
+
+
+def test_the_stored_rows_are_those_that_are_declared(grid: dict) -> None:
+    profile = profiles.load("cpu")
+    for name, results in grid.items():
+        for facts in results:
+            seed = facts["settings"]["seed"]
+            assert ablation.kept(name, seed, profile, ablation.folder_of(profile))
+
+
+def test_the_grid_was_judged_by_the_shipped_networks(grid: dict) -> None:
+    for name in ablation.FIXED:
+        wanted = prepared.sha256(ROOT / "results" / "cpu" / name / "weights.safetensors")
+        assert {f["settings"][name] for rows in grid.values() for f in rows} == {wanted}
+
+
+def test_the_published_verdicts_follow_from_the_intervals(levels: dict) -> None:
+    for key, claim in ablation.CLAIMS.items():
+        low, high = (
+            [levels[f"c09_{row}_vs_{rival}_{measure}_{end}"] for row, rival, measure in claim.tests]
+            for end in ("low", "high")
+        )
+        said = levels[f"c09_verdict_{key}"]
+        assert (said == "supported") is all(value > 0 for value in low), key
+        assert (said == "not supported") is any(value < 0 for value in high), key
+
+
+def test_the_live_row_is_the_stored_one(levels: dict) -> None:
+    assert levels["c09_live_apart"] < 0.03
+    assert 0.8 < levels["c09_live_ratio"] < 1.25
+
+
 # ---------------------------------------------------------------- one book, one truth
+
+
+def last_loss(name: str) -> float:
+    return training.read_log(ROOT / "results" / "cpu" / name / "log.jsonl")[-1]["total"]
+
+
+def parameters() -> int:
+    profile = profiles.load("cpu")
+    return sum(p.numel() for p in runs.build("stage_two", profile).parameters())
+
+
+def cheapest_picture() -> float:
+    """Recompute what chapter 1's median picture costs, from the painter."""
+    wanted = {"family": "finch", "crown": "red", "back": "grey", "breast": "yellow",
+              "wing": "black", "tail": "black", "facing": "right", "scene": "leaves"}  # fmt: skip
+    finch = painted_birds.bird_from(wanted, 0)
+    caption = painted_birds.describe(finch, 0)[0]
+    told = {name: finch.attributes[name] for name in caption.mentions}
+    birds = [painted_birds.bird_from(told, [0, k]) for k in range(200)]
+    crowd = np.stack([painted_birds.paint(bird, 64)[0] for bird in birds]) / 255
+    return float(np.abs(crowd[1:] - np.median(crowd, 0)).mean())
+
+
+def stored_accuracy() -> float:
+    path = ROOT / "results" / "cpu" / "evaluation.json"
+    return json.loads(path.read_text())["runs"]["stage_two"]["accuracy"]["mean"]
+
+
+@pytest.mark.parametrize(
+    ("chapter", "number", "recompute"),
+    [
+        ("00_introduction", "c00_parameters", parameters),
+        ("01_two_gaps", "c01_cost_median", cheapest_picture),
+        ("02_data_and_captions", "c02_loss_last", lambda: last_loss("text")),
+        ("03_teacher", "c03_final_loss", lambda: last_loss("teacher")),
+        ("04_student", "c04_ours_millions", lambda: parameters() / 1e6),
+        ("05_stage_one", "c05_final_loss", lambda: last_loss("stage_one")),
+        ("06_stage_two", "c06_final_loss", lambda: last_loss("stage_two")),
+        ("07_does_it_work", "c07_accuracy_stage_two", stored_accuracy),
+    ],
+)
+def test_a_figure_of_each_chapter_can_be_computed_again(
+    chapter: str, number: str, recompute: Callable[[], float]
+) -> None:
+    found = record(chapter)
+    if found["seed"] != 0:
+        pytest.skip("another seed draws other birds")
+    assert found["numbers"][number] == pytest.approx(recompute(), rel=1e-6)
 
 
 def test_what_two_chapters_measure_agrees(one: dict, two: dict) -> None:

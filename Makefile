@@ -55,10 +55,11 @@ rehearsal: setup
 smoke:
 	$(MAKE) book PROFILE=smoke
 
-# First what needs most memory, alone; the threshold gives freed blocks of a megabyte back at once,
-# which saves a gigabyte (glibc only). Then two files at a time, and the chapters at last.
+# First what needs most memory, alone, then two files at a time, and the chapters at last. The
+# threshold gives freed blocks of a megabyte back at once, which saves a gigabyte (glibc only).
+test: export MALLOC_MMAP_THRESHOLD_ = 1048576
 test: setup
-	MALLOC_MMAP_THRESHOLD_=1048576 $(BIN)/python -m pytest tests/test_golden.py
+	$(BIN)/python -m pytest tests/test_golden.py
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
 	  --ignore tests/test_golden.py --ignore tests/book
 	$(BIN)/python -m pytest tests/book

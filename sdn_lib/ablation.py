@@ -142,10 +142,20 @@ def _block(layer: nn.Module, norm: nn.Module) -> tuple[nn.Module, ...]:
 class AblationTask(runs.DistillationTask):
     """A student under one mode of a row; the losses are those of `distillation`."""
 
-    def __init__(self, row: Row, mode: str, data, student, teacher, table, weights) -> None:
-        super().__init__(data, student, teacher, None, "stage_two", table)
+    def __init__(
+        self, row: Row, mode: str, data, student, teacher, table, weights, encoder=None
+    ) -> None:
+        super().__init__(data, student, teacher, encoder, "stage_two", table)
         self.captions = row.captions or self.captions
         self.row, self.mode, self.weights = row, mode, weights
+
+    def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
+        """Return images and text; without a table of embeddings, as that would round them."""
+        sample = super().sample(step, seed, batch)
+        if "characters" in sample:
+            with torch.no_grad():
+                sample["text"] = self._frozen[1](sample.pop("characters")).half().float()
+        return sample
 
     def forward(self, images: Tensor, text: Tensor) -> LayerLosses:
         """Return the mode's losses by layer; in 'both' those of stage two end in '_seen'."""
@@ -274,7 +284,11 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
     data, fixed = runs.dataset(profile), {n: runs.get(n, profile) for n in FIXED}
     code, began = machine.git_state(ROOT), time.perf_counter()
     teacher, student = teacher_of(row, profile, seed), student_of(row, profile, seed)
-    table, steps, last = runs.embeddings(profile), {}, {}
+    # All captions are embedded at once only where many will be met.
+    met = settings["budget"] // min(PASSES.values()) * settings["batch"]
+    brief = met < sum(map(len, data.captions)) // 16
+    table = None if brief else runs.embeddings(profile)
+    steps, last = {}, {}
     for mode, share in row.plan:
         plan = dataclasses.replace(
             profile.stage_two if mode == "stage_two" and len(row.plan) > 1 else profile.stage_one,
@@ -282,7 +296,8 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
             seed=seed,
         )
         weights = {"image": profile.stage_one.image_weight}
-        task = AblationTask(row, mode, data, student, teacher, table, weights)
+        encoder = fixed["text"].model
+        task = AblationTask(row, mode, data, student, teacher, table, weights, encoder)
         if row.normalised and mode != "pixels":
             task.weights = _equal(task, seed, plan.batch)
         log = training.fit(task, plan, title=f"{name} {seed}, {mode}")

@@ -149,9 +149,10 @@ def reproduce(
 def at_once(
     task: Callable[..., Any], jobs: Sequence[tuple], workers: int, root: Path
 ) -> Iterator[tuple[tuple, Any]]:
-    """Yield (job, task(*job)) as jobs end, `workers` at a time in processes of their own.
+    """Yield each job, a tuple, and what `task` returned for it, as jobs end in their processes.
 
-    With one worker the jobs run here, in their order. The first error stops what has not begun.
+    `workers` run at a time; with one, in this process and in their order. The first error stops
+    what has not begun.
     """
     if workers < 1:
         raise SDNError(f"workers={workers} is below 1")

@@ -120,6 +120,19 @@ def test_one_caption_a_picture_is_its_first(p):
     assert all(tuple(v[:4].tolist()) in first for v in drawn)
 
 
+def test_captions_embedded_as_they_come_are_those_of_the_table(p):
+    row, data = ROWS["full"], runs.dataset(p)
+    teacher, student = ablation.teacher_of(row, p, 0), ablation.student_of(row, p, 0)
+    given = [(runs.embeddings(p), None), (None, runs.get("text", p).model)]
+    tasks = [
+        ablation.AblationTask(row, "pixels", data, student, teacher, table, {}, encoder)
+        for table, encoder in given
+    ]
+    a, b = (task.sample(3, 1, 8) for task in tasks)
+    assert set(a) == set(b) == {"images", "text"}
+    torch.testing.assert_close(a["text"], b["text"], rtol=2e-3, atol=1e-4)
+
+
 def test_named_accuracy_is_the_evaluators(rng):
     guess = {name: rng.integers(3, size=40) for name in "ab"}
     attributes, mentions = rng.integers(3, size=(40, 2)), rng.random((40, 2)) < 0.5

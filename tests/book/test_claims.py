@@ -276,6 +276,22 @@ def test_the_published_verdicts_follow_from_the_intervals(levels: dict) -> None:
         assert (said == "not supported") is any(value < 0 for value in high), key
 
 
+def test_what_the_text_says_of_the_rows_is_so(levels: dict) -> None:
+    n = {key.removeprefix("c09_"): value for key, value in levels.items()}
+    assert n["verdict_geometry"] == n["verdict_mid"] == "supported"
+    assert n["verdict_low"] == "not supported"
+    assert n["random_accuracy"] == pytest.approx(n["pixels_accuracy"], abs=0.02)
+    gained = n["pixels_frechet"] - n["random_frechet"], n["random_frechet"] - n["full_frechet"]
+    assert 0 < gained[0] < gained[1]
+    assert n["high_accuracy"] < n["mid_accuracy"]
+    assert n["high_colours"] > n["mid_colours"] and n["mid_family"] > n["high_family"]
+    assert n["mid_colours"] == pytest.approx(n["pixels_colours"], abs=0.02)
+    assert n["high_frechet"] < n["mid_frechet"] < n["low_frechet"] < n["pixels_frechet"]
+    assert n["high_mid_accuracy"] > n["full_accuracy"]
+    assert n["high_mid_frechet"] < n["full_frechet"] < n["one_frechet"]
+    assert n["full_vs_two_frechet_low"] > 0 > n["full_vs_two_accuracy_low"]
+
+
 def test_the_live_row_is_the_stored_one(levels: dict) -> None:
     assert levels["c09_live_apart"] < 0.03
     assert 0.8 < levels["c09_live_ratio"] < 1.25

@@ -300,8 +300,9 @@ def test_the_live_row_is_the_stored_one(levels: dict) -> None:
 # ---------------------------------------------------------------- one book, one truth
 
 
-def last_loss(name: str) -> float:
-    return training.read_log(ROOT / "results" / "cpu" / name / "log.jsonl")[-1]["total"]
+def last_loss(name: str, part: str | None = None) -> float:
+    entry = training.read_log(ROOT / "results" / "cpu" / name / "log.jsonl")[-1]
+    return entry["losses"][part] if part else entry["total"]
 
 
 def parameters() -> int:
@@ -331,7 +332,7 @@ def stored_accuracy() -> float:
     [
         ("00_introduction", "c00_parameters", parameters),
         ("01_two_gaps", "c01_cost_median", cheapest_picture),
-        ("02_data_and_captions", "c02_loss_last", lambda: last_loss("text")),
+        ("02_data_and_captions", "c02_loss_last", lambda: last_loss("text", "joint_embedding")),
         ("03_teacher", "c03_final_loss", lambda: last_loss("teacher")),
         ("04_student", "c04_ours_millions", lambda: parameters() / 1e6),
         ("05_stage_one", "c05_final_loss", lambda: last_loss("stage_one")),

@@ -69,13 +69,13 @@ def stepper(case: Case):
     image = image.to(**last)
 
     def step() -> float:
+        optimiser.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16):
             if case.stage == "stage_one":
                 losses = distillation.stage_one(student, teacher, text, image)
             else:
                 losses = distillation.stage_two(teacher, student(text)["image"], image)
         total = losses.total
-        optimiser.zero_grad(set_to_none=True)
         total.backward()
         optimiser.step()
         return total.item()

@@ -6,12 +6,13 @@ two shows the generated image to the teacher and compares what the teacher sees.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from sdn_lib.errors import SDNError, near
+from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 
 DISTANCES = ("l1", "l2")
@@ -27,71 +28,94 @@ class LayerLosses(dict[str, Tensor]):
 
 
 def layer_losses(
-    got: Mapping[str, Tensor],
-    want: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]],
+    got: Mapping[str, Tensor], want: Mapping[str, Tensor], **options
+) -> LayerLosses:
+    """Return the difference at each layer of `want`, by name; `options` as for `compare`.
+
+    Raises SDNError that names a layer which `got` has not.
+    """
+    chosen = options.get("layers")
+    for name in want:
+        if name not in got and (chosen is None or name in chosen):
+            raise SDNError(f"layer {name!r} is missing: expected {list(want)}, got {list(got)}")
+    return compare(((name, got.get(name), target) for name, target in want.items()), **options)
+
+
+def compare(
+    pairs: Iterable[tuple[str, Tensor, Tensor]],
     *,
     layers: Collection[str] | None = None,
     weights: Mapping[str, float] | None = None,
     distance: str = "l1",
 ) -> LayerLosses:
-    """Return the mean absolute (or, for 'l2', squared) difference at each layer of `want`.
+    """Return the mean absolute (or, for 'l2', squared) difference of each (name, got, want).
 
-    `want` may also yield (name, activation) one by one, as `Teacher.walk` does; each is let go of
-    before the next is made. Summed in float32 at least, whatever the activations' precision.
+    A loss is taken before the next layer is asked for. Autograd goes the same way backwards, and
+    so holds one layer's gradient at a time. Summed in float32 at least, whatever the precision.
     `layers` keeps only those named; `weights` (default 1 each) multiply. Gradients flow into `got`
-    alone. Raises SDNError that names the layer when one is missing, unknown, or of another shape.
+    alone. Raises SDNError that names a layer that is unknown or whose shapes differ.
     """
     if distance not in DISTANCES:
         raise SDNError(f"unknown distance {distance!r}: {near(distance, DISTANCES)}")
-    names, pairs = (want, want.items()) if isinstance(want, Mapping) else (got, want)
+    losses, names = LayerLosses(), []
+    for name, got, want in pairs:
+        names.append(name)
+        if layers is not None and name not in layers:
+            continue
+        if got.shape != want.shape:
+            raise SDNError(
+                f"layer {name!r} has shape {tuple(got.shape)}, expected {tuple(want.shape)}"
+            )
+        if distance == "l1":
+            loss = _MeanAbsolute.apply(got, want.detach())
+        else:
+            difference = got - want.detach()
+            loss = difference.to(_at_least_float32(difference)).square().mean()
+        losses[name] = loss * (weights or {}).get(name, 1.0)
     for kind, chosen in (("layers", layers), ("weights", weights)):
         for name in chosen or ():
             if name not in names:
                 raise SDNError(f"{kind} names {name!r}, which is no layer: {near(name, names)}")
-    losses = LayerLosses()
-    for name, target in pairs:
-        if layers is not None and name not in layers:
-            continue
-        if name not in got:
-            raise SDNError(f"layer {name!r} is missing: expected {list(names)}, got {list(got)}")
-        if got[name].shape != target.shape:
-            raise SDNError(
-                f"layer {name!r} has shape {tuple(got[name].shape)}, "
-                f"expected {tuple(target.shape)}"
-            )
-        if distance == "l1":
-            loss = _MeanAbsolute.apply(got[name], target.detach())
-        else:
-            difference = got[name] - target.detach()
-            loss = difference.to(_at_least_float32(difference)).square().mean()
-        losses[name] = loss * (weights or {}).get(name, 1.0)
     if not losses:
         raise SDNError("no layer is left to compare: name at least one in `layers`")
     return losses
 
 
 def stage_one(
-    student: nn.Module, teacher: Teacher, text: Tensor, image: Tensor, **options
+    student: Student, teacher: Teacher, text: Tensor, image: Tensor, **options
 ) -> LayerLosses:
     """Return stage one's losses: the student's layers against the teacher's on the real image.
 
     `text` (batch, text_dim), `image` (batch, 3, size, size) RGB 0..1; with k captions of each image
     in a row, `text` is (k batch, text_dim), and the teacher looks at each image once. `options` as
-    for `layer_losses`. Source: the paper's first stage, authors' stage1.
+    for `compare`. Source: the paper's first stage, authors' stage1.
     """
-    real = teacher.walk(image, grad=False)
-    return layer_losses(student(text), _for_each(text, image, real), **options)
+    real = dict(teacher.walk(image, grad=False))
+    # The student meets the layers from the top; each target is let go of once it was compared.
+    wanted = ((name, real.pop(name)) for name in reversed(teacher.names))
+    losses = compare(_abreast(student.walk(text), _for_each(text, image, wanted)), **options)
+    return LayerLosses({name: losses[name] for name in teacher.names if name in losses})
 
 
 def stage_two(teacher: Teacher, generated: Tensor, image: Tensor, **options) -> LayerLosses:
     """Return stage two's losses: the teacher on the generated image against it on the real image.
 
     Both images (batch, 3, size, size) RGB; `generated` enters unclamped and carries the gradient.
-    It may hold k images in a row for each real one, which the teacher then looks at once. Source:
-    the paper's second stage, authors' stage2.
+    It may hold k images in a row for each real one, which the teacher then looks at once. `options`
+    as for `compare`. Source: the paper's second stage, authors' stage2.
     """
-    real = teacher.walk(image, grad=False)
-    return layer_losses(teacher(generated), _for_each(generated, image, real), **options)
+    real = _for_each(generated, image, teacher.walk(image, grad=False))
+    return compare(_abreast(teacher.walk(generated), real), **options)
+
+
+def _abreast(
+    got: Iterable[tuple[str, Tensor]], want: Iterable[tuple[str, Tensor]]
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Walk through two networks layer by layer; SDNError where their names part."""
+    for (name, made), (wanted, target) in zip(got, want, strict=True):
+        if name != wanted:
+            raise SDNError(f"layer {wanted!r} is missing: the student has {name!r} in its place")
+        yield name, made, target
 
 
 def _for_each(
@@ -107,7 +131,7 @@ def _for_each(
 
 def pixels(student: nn.Module, text: Tensor, image: Tensor, **options) -> LayerLosses:
     """Return the baseline's loss: the image term of stage one alone, no teacher."""
-    real = _for_each(text, image, [("image", image)])
+    real = dict(_for_each(text, image, [("image", image)]))
     return layer_losses({"image": student(text)["image"]}, real, **options)
 
 

@@ -7,6 +7,7 @@ one paints the image. Every tensor then has the teacher's shape at the same name
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -136,11 +137,15 @@ class Student(nn.Module):
 
     def forward(self, text: Tensor) -> dict[str, Tensor]:
         """Return every mirrored activation, 'image' first; SDNError for another text shape."""
+        activations = dict(self.walk(text))
+        return {layer.name: activations[layer.name] for layer in self.table}
+
+    def walk(self, text: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield what `forward` returns as it is made, one (name, activation), from 'pool5' on."""
         if text.ndim != 2 or text.shape[1] != self.text_dim:
             raise SDNError(
                 f"the student takes text (batch, {self.text_dim}), got {tuple(text.shape)}"
             )
-        activations = {}
         # In bf16 these matrices would be copied, at more cost than the few products save.
         with _without_autocast(text.device.type):
             x = text.to(self.fcs["fc7"].weight.dtype)
@@ -148,16 +153,14 @@ class Student(nn.Module):
                 x = self._activate(name, fc(x))
         channels, height, breadth = self.shapes["pool5"]
         x = x.view(-1, height, breadth, channels).permute(0, 3, 1, 2)
-        activations["pool5"], small = x, None
+        yield "pool5", x
+        small = None
         for layer in reversed(self.table[:-1]):
             if layer.name not in self.convs:
                 small, x = x, F.interpolate(x, scale_factor=2, mode="nearest")
             else:
                 x, small = self._convolve(layer.name, x, small), None
-            activations[layer.name] = x
-        if self.output == "authors":
-            activations["image"] = activations["image"].flip(1) / 255
-        return {layer.name: activations[layer.name] for layer in self.table}
+            yield layer.name, x
 
     def _convolve(self, name: str, x: Tensor, small: Tensor | None) -> Tensor:
         """Make a layer of x; `small` is the map that x enlarges, where it does."""
@@ -166,7 +169,9 @@ class Student(nn.Module):
             x = upsampled_conv(small, conv.weight, conv.bias)
         else:
             x = conv(x)
-        return x if name == "image" else self._activate(name, x)
+        if name != "image":
+            return self._activate(name, x)
+        return x if self.output == "unit" else x.flip(1) / 255
 
     def _activate(self, name: str, x: Tensor) -> Tensor:
         return F.relu(self.norms[name](x) if name in self.norms else x, inplace=True)

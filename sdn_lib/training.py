@@ -138,13 +138,13 @@ def fit(
                 key: value[rank::world].to(accelerator.device, non_blocking=True)
                 for key, value in task.sample(step, config.seed, config.batch).items()
             }
+            optimiser.zero_grad(set_to_none=True)  # here: the forward pass needs the memory
             # Accelerate keeps one precision a process; chapters mix them, and bf16 needs no scaler.
             with torch.autocast(
                 accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"
             ):
                 losses = LayerLosses(model(**batch))
             total = losses.total
-            optimiser.zero_grad(set_to_none=True)
             accelerator.backward(total)
             if config.clip:
                 accelerator.clip_grad_norm_(trained, config.clip)

@@ -29,8 +29,8 @@ from sdn_lib.teacher import Teacher
 class Case:
     """One variant at one size.
 
-    `kind` is 'plain', 'fast', 'lean' (fast, but freed memory goes back to the system) or 'shared'
-    (captions share images).
+    `kind` is 'plain', 'fast', 'greedy' (fast, and no freed memory goes back to the system) or
+    'shared' (captions share images).
     """
 
     kind: str
@@ -43,6 +43,7 @@ class Case:
     together: int = 1
 
 
+KEEP_ALL = {f"MALLOC_{what}_THRESHOLD_": str(2**31 - 1) for what in ("MMAP", "TRIM")}
 PAPER = {}
 CPU = {"depth": 13, "width": 0.25, "size": 64, "batch": 16, "fc_width": 768}
 
@@ -111,10 +112,10 @@ def measure(cases: list[Case], steps: int, warm_up: int = 2) -> dict[Case, tuple
         here, there = context.Pipe()
         process = context.Process(target=serve, args=(case, there), daemon=True)
         # The C library reads it when a process starts, and `keep_freed_memory` respects it.
-        if case.kind == "lean":
-            os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**20)
+        os.environ.update(KEEP_ALL if case.kind == "greedy" else {})
         process.start()
-        os.environ.pop("MALLOC_MMAP_THRESHOLD_", None)
+        for variable in KEEP_ALL:
+            os.environ.pop(variable, None)
         workers[case] = (process, here)
     seconds: dict[Case, list[float]] = {case: [] for case in cases}
     for turn in range(warm_up + steps):
@@ -175,7 +176,7 @@ def compare(name: str, size: dict, steps: int, together: tuple[int, ...]) -> lis
     """Return one row a variant and stage: seconds, memory, and both over the plain port's."""
     rows = []
     for stage in ("stage_one", "stage_two"):
-        kinds = ("plain", "fast", "lean")
+        kinds = ("plain", "fast", "greedy")
         plain, *ours = (Case(kind, stage, **size) for kind in kinds)
         ours += [Case("shared", stage, **size, together=k) for k in together]
         found = measure([plain, *ours], steps)

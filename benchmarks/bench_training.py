@@ -7,6 +7,7 @@ the machine falls on all of them.
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import re
@@ -29,8 +30,8 @@ from sdn_lib.teacher import Teacher
 class Case:
     """One variant at one size.
 
-    `kind` is 'plain', 'fast', 'greedy' (fast, and no freed memory goes back to the system) or
-    'shared' (captions share images).
+    `kind` is 'plain', 'fast', 'greedy' (fast, and no freed memory goes back to the system),
+    'shared' (captions share images), or a key of COMPILED.
     """
 
     kind: str
@@ -44,6 +45,9 @@ class Case:
 
 
 KEEP_ALL = {f"MALLOC_{what}_THRESHOLD_": str(2**31 - 1) for what in ("MMAP", "TRIM")}
+COMPILED = {"compiled": {}, "CUDA graphs": {"mode": "reduce-overhead"}}
+"""What torch.compile is told for the variants that use it; `bench_gpu.py` times them."""
+
 PAPER = {}
 CPU = {"depth": 13, "width": 0.25, "size": 64, "batch": 16, "fc_width": 768}
 
@@ -69,14 +73,18 @@ def stepper(case: Case):
     optimiser = torch.optim.Adam(student.parameters(), lr=1e-4, fused=True)
     image = image.to(**last)
 
-    def step() -> float:
-        optimiser.zero_grad(set_to_none=True)
+    def loss() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16):
             if case.stage == "stage_one":
-                losses = distillation.stage_one(student, teacher, text, image)
-            else:
-                losses = distillation.stage_two(teacher, student(text)["image"], image)
-        total = losses.total
+                return distillation.stage_one(student, teacher, text, image).total
+            return distillation.stage_two(teacher, student(text)["image"], image).total
+
+    if case.kind in COMPILED:
+        loss = torch.compile(loss, **COMPILED[case.kind])
+
+    def step() -> float:
+        optimiser.zero_grad(set_to_none=True)
+        total = loss()
         total.backward()
         optimiser.step()
         return total.item()
@@ -85,12 +93,18 @@ def stepper(case: Case):
 
 
 def serve(case: Case, pipe) -> None:
-    """Build a case in this process, then answer every message with the seconds of a step."""
+    """Build a case in this process, then answer every message with the seconds of a step.
+
+    They are infinite where the GPU's memory does not suffice.
+    """
     step = stepper(case)
     while pipe.recv():
         began = time.perf_counter()
-        step()
-        pipe.send(time.perf_counter() - began)
+        try:
+            step()
+            pipe.send(time.perf_counter() - began)
+        except torch.cuda.OutOfMemoryError:
+            pipe.send(math.inf)
     pipe.send(peak())
 
 

@@ -148,11 +148,10 @@ class _MeanAbsolute(torch.autograd.Function):
         ctx.like = got.shape, got.stride(), got.dtype
         flat, other = _flat(got), _flat(want.contiguous(memory_format=_format(got)))
         sign = torch.empty_like(flat, dtype=torch.int8)
-        exact = torch.promote_types(torch.result_type(got, want), torch.float32)
         totals = []
         for part in _parts(flat):
             difference = flat[part] - other[part]
-            totals.append(difference.abs().sum(dtype=exact))
+            totals.append(difference.abs().sum(dtype=_at_least_float32(difference)))
             sign[part] = difference.sign_()
         ctx.save_for_backward(sign)
         return torch.stack(totals).sum() / len(flat)
@@ -180,8 +179,8 @@ def _format(x: Tensor) -> torch.memory_format:
 
 
 def _flat(x: Tensor) -> Tensor:
-    """Return a dense tensor's elements in the order in which they lie in memory."""
-    return x.as_strided((x.numel(),), (1,), x.storage_offset())
+    """Return a dense tensor's elements in the order in which they lie in memory, as a view."""
+    return (x.permute(0, 2, 3, 1) if _format(x) == torch.channels_last else x).view(-1)
 
 
 def _at_least_float32(x: Tensor) -> torch.dtype:

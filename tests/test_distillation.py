@@ -162,3 +162,106 @@ def test_stage_one_reaches_fully_connected_layers_even_without_the_image_term():
     losses.total.backward()
     assert student.fcs["fc7"].weight.grad.abs().sum() > 0
     assert student.convs["image"].weight.grad is None
+
+
+@pytest.fixture
+def networks():
+    torch.manual_seed(0)
+    student, teacher = Student(13, 1 / 16, 32, 8, 16), Teacher(13, 1 / 16).freeze()
+    return student, teacher, torch.randn(2, 8), torch.rand(2, 3, 32, 32)
+
+
+def both_ways(stage, student, teacher, text, image, **options):
+    """Return a stage's losses as the library takes them, and from two complete passes."""
+    if stage == "stage_one":
+        found = distillation.stage_one(student, teacher, text, image, **options)
+        return found, layer_losses(student(text), teacher(image), **options)
+    found = distillation.stage_two(teacher, student(text)["image"], image, **options)
+    return found, layer_losses(teacher(student(text)["image"]), teacher(image), **options)
+
+
+@pytest.mark.parametrize("stage", ["stage_one", "stage_two"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"distance": "l2"}, {"layers": ["pool5", "conv1_2"], "weights": {"pool5": 3.0}}],
+)
+def test_losses_taken_along_the_way_are_those_of_complete_passes(networks, stage, options):
+    student, *_ = networks
+    along, complete = both_ways(stage, *networks, **options)
+    assert list(along) == list(complete)
+    gradients = []
+    for losses in (along, complete):
+        student.zero_grad()
+        losses.total.backward()
+        gradients.append([None if p.grad is None else p.grad.clone() for p in student.parameters()])
+    for name in complete:
+        torch.testing.assert_close(along[name], complete[name])
+    for one, other in zip(*gradients, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("stage", ["stage_one", "stage_two"])
+def test_autograd_makes_one_layer_s_gradient_at_a_time(networks, stage, monkeypatch):
+    """A loss's gradient is made when the pass reaches its layer, not long before."""
+    student, teacher, text, image = networks
+    order = []
+    original = distillation._MeanAbsolute.backward
+
+    def backward(ctx, gradient):
+        order.append("loss")
+        return original(ctx, gradient)
+
+    monkeypatch.setattr(distillation._MeanAbsolute, "backward", staticmethod(backward))
+    passing = student if stage == "stage_one" else teacher
+    walk = passing.walk
+
+    def watched(*inputs, **options):
+        for name, x in walk(*inputs, **options):
+            if x.requires_grad:
+                x.register_hook(lambda _: order.append("layer"))
+            yield name, x
+
+    passing.walk = watched
+    both_ways(stage, *networks)[0].total.backward()
+    assert order.count("layer") == len(teacher.names)
+    waiting, most = 0, 0
+    for event in order:
+        waiting = waiting + 1 if event == "loss" else 0
+        most = max(most, waiting)
+    assert order.count("loss") == len(teacher.names) and most <= 2
+
+
+def test_stages_hold_no_target_that_was_compared(networks):
+    """What the teacher saw on the real image is freed layer by layer."""
+    import weakref
+
+    student, teacher, text, image = networks
+    walk, alive, most = teacher.walk, weakref.WeakSet(), []
+
+    class Watched(Teacher):
+        def walk(self, images, grad=True):
+            for name, x in walk(images, grad):
+                x = x.clone()
+                alive.add(x)
+                yield name, x
+                del x
+
+    def made(text):
+        for name, x in Student.walk(student, text):
+            yield name, x
+            most.append(len(alive))
+
+    teacher.__class__ = Watched
+    student.walk = made
+    distillation.stage_one(student, teacher, text, image)
+    assert most[0] <= len(teacher.names) and most[-1] <= 2
+    assert most == sorted(most, reverse=True)
+
+
+def test_a_student_of_another_depth_is_refused(networks):
+    _, teacher, text, image = networks
+    deeper = Student(16, 1 / 16, 32, 8, 16)
+    with pytest.raises(SDNError, match=r"'conv5_2' is missing.*'conv5_3' in its place"):
+        distillation.stage_one(deeper, teacher, text, image)

@@ -24,6 +24,16 @@ def test_student_mirrors_the_teacher_in_names_and_shapes(depth, width, size):
     assert {k: v.shape for k, v in student.items()} == {k: v.shape for k, v in teacher.items()}
 
 
+@pytest.mark.parametrize("output", ["unit", "authors"])
+def test_a_walk_yields_what_a_pass_returns_from_the_top_down(output):
+    torch.manual_seed(0)
+    model, text = small(size=64, output=output), torch.randn(2, 1024)
+    walked, passed = list(model.walk(text)), model(text)
+    assert [name for name, _ in walked] == list(reversed(passed))
+    for name, activation in walked:
+        assert torch.equal(activation, passed[name])
+
+
 def test_a_block_s_head_is_the_tensor_before_it_repeated():
     activations = small(size=64)(torch.randn(1, 1024))
     torch.testing.assert_close(activations["conv5_4"][:, :, ::2, 1::2], activations["pool5"])

@@ -102,6 +102,20 @@ def test_a_crash_leaves_the_last_periodic_state(tmp_path):
     assert len(resumed.seen) == 20, "it went on from step 10"
 
 
+def test_gradients_are_let_go_of_before_the_forward_pass():
+    class Watched(Line):
+        def forward(self, x, y):
+            assert all(p.grad is None for p in self.parameters())
+            return super().forward(x, y)
+
+    task, whole = Watched(), Line()
+    for p in task.parameters():
+        p.grad = torch.ones_like(p)
+    training.fit(task, CONFIG)
+    training.fit(whole, CONFIG)
+    assert torch.equal(weights(task), weights(whole))
+
+
 def test_every_epoch_sees_every_sample_once_in_another_order():
     epochs = [
         np.concatenate([training.batch_indices(12, 4, 3 * epoch + s, seed=5) for s in range(3)])

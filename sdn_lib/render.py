@@ -39,12 +39,17 @@ What a step, a picture and a page cost, against the plainest program that does t
 (`benchmarks/plain_port.py`: float32, no tricks), and against a floor: the multiply-adds of the
 method as it is written, at the machine's measured bf16 rate, and Adam's traffic at its measured
 copying rate. The variants of a training step take steps in turns, so that a slow minute falls on
-all. *Together*, or *k captions an image*, means that captions of one picture share the teacher's
-pass: a step is cheaper and teaches less. `make bench` measures everything again;
-`benchmarks/README.md` says what was tried and what it gave.
+all. *Fast* is what the book trains with. *Greedy* also keeps the largest pieces of freed memory
+(`MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_`, both 2147483647): quicker, and larger.
+*Together*, or *k captions an image*, means that captions of one picture share the teacher's pass: a
+step is cheaper and teaches less. `make bench` measures everything again; `benchmarks/README.md`
+says what was tried and what it gave.
+"""
 
-No GPU was at hand: nothing here was measured on one, and neither `torch.compile` nor CUDA graphs
-were tried."""
+NO_GPU = """\
+No GPU was at hand: nothing here was measured on one. `benchmarks/bench_gpu.py` is ready for it,
+with `torch.compile` and with CUDA graphs.
+"""
 
 
 def book(
@@ -204,12 +209,15 @@ def status(records: Sequence[dict]) -> str:
 def speed(measured: Sequence[Path]) -> str:
     """Return the page of benchmarks, in Markdown, from the JSON files that they wrote."""
     lines = ["# Speed", "", *SPEED.splitlines(), ""]
+    if not any(path.stem == "gpu" for path in measured):
+        lines += [*NO_GPU.splitlines(), ""]
     for path in measured:
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise SDNError(f"{path} is no JSON ({error}): run its benchmark again") from None
-        lines += [f"## {path.stem.capitalize()}", ""]
+        title = "GPU" if path.stem == "gpu" else path.stem.capitalize()
+        lines += [f"## {title}", ""]
         for title, rows in facts["tables"].items():
             lines += [f"```{{table}} {title}", "", *measured_table(rows), "```", ""]
         versions = facts["versions"]

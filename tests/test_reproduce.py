@@ -369,6 +369,11 @@ def test_the_speed_page_is_made_of_what_the_benchmarks_kept(tmp_path: Path) -> N
         "benchmarks/bench_training.py` on 2026-01-02: A chip, 2 cores", "commit `0123456789`",
     ):  # fmt: skip
         assert part in page
+    assert "No GPU was at hand" in page
+    other = tmp_path / "gpu.json"
+    other.write_text(json.dumps(facts))
+    both = speed([other, path])
+    assert "## GPU" in both and "No GPU was at hand" not in both
     path.write_text("{")
     with pytest.raises(SDNError, match="training.json is no JSON"):
         speed([path])

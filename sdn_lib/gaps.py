@@ -105,8 +105,9 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
     """Return the unbiased squared maximum mean discrepancy of two sets of rows, (n, d) and (m, d).
 
     With the cubic kernel (x . y / d + 1)^3, after both are standardised by the real rows. About 0
-    (slightly negative values occur) for two samples of one distribution, at any n. Raises SDNError
-    below two rows or for unequal widths. Source: Binkowski et al. 2018, Kernel Inception Distance.
+    (slightly negative values occur) for two samples of one distribution; below some fifty real rows
+    it is too large, as so few tell their own spread badly. Raises SDNError below two rows or for
+    unequal widths. Source: Binkowski et al. 2018, Kernel Inception Distance.
     """
     if real.shape[1:] != generated.shape[1:] or min(len(real), len(generated)) < 2:
         raise SDNError(

@@ -93,7 +93,8 @@ def stage_one(
     real = dict(teacher.walk(image, grad=False))
     # The student meets the layers from the top; each target is let go of once it was compared.
     wanted = ((name, real.pop(name)) for name in reversed(teacher.names))
-    losses = compare(_abreast(student.walk(text), _for_each(text, image, wanted)), **options)
+    pairs = _abreast(student.walk(text), _for_each(text, image, wanted))
+    losses = compare(pairs, **options)
     return LayerLosses({name: losses[name] for name in teacher.names if name in losses})
 
 

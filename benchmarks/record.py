@@ -36,7 +36,8 @@ def save(name: str, tables: dict[str, list[dict[str, Any]]]) -> None:
         "tables": tables,
         "hardware": hardware,
         "versions": machine.versions(),
-        "git": machine.git_state(ROOT),
+        # The benchmark before this one has just written its own table there.
+        "git": machine.git_state(ROOT, besides=FOLDER.relative_to(ROOT).as_posix()),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     runs.write_json(FOLDER / f"{name}.json", facts)

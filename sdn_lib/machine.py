@@ -99,10 +99,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def git_state(root: Path) -> dict[str, Any]:
+def git_state(root: Path, besides: str = "") -> dict[str, Any]:
     """Return {'commit', 'dirty'} of a checkout; both None outside of one.
 
-    Dirty means, as for `git describe`, that tracked files were changed.
+    Dirty means, as for `git describe`, that tracked files were changed; those in the folder
+    `besides`, relative to `root`, do not count.
     """
 
     def git(*arguments: str) -> str | None:
@@ -116,7 +117,8 @@ def git_state(root: Path) -> dict[str, Any]:
     top = git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != root:
         return {"commit": None, "dirty": None}
-    changed = git("status", "--porcelain", "--untracked-files=no")
+    paths = ["--", ".", f":(exclude){besides}"] if besides else []
+    changed = git("status", "--porcelain", "--untracked-files=no", *paths)
     return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
 
 

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from sdn_lib import machine
+
 CODE = """
 import torch
 from sdn_lib import machine
@@ -40,3 +42,22 @@ def test_middling_blocks_are_kept_unless_the_user_says_otherwise(variables, said
         check=True,
     )  # fmt: skip
     assert done.stdout.strip() == said
+
+
+def test_a_checkout_is_dirty_but_for_the_folder_that_does_not_count(tmp_path):
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True)
+
+    root = tmp_path.resolve()
+    (root / "results").mkdir()
+    for name in ("code.py", "results/table.json"):
+        (root / name).write_text("1")
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
+        git(*arguments)
+    assert machine.git_state(root)["dirty"] is False
+    (root / "results" / "table.json").write_text("2")
+    assert machine.git_state(root)["dirty"] is True
+    assert machine.git_state(root, besides="results")["dirty"] is False
+    (root / "code.py").write_text("2")
+    assert machine.git_state(root, besides="results")["dirty"] is True

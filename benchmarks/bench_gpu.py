@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,30 +26,37 @@ KINDS = ("plain", "fast", *COMPILED)
 
 
 def throughput(
-    stage: str, rate: float, batches: tuple[int, ...], kinds: tuple[str, ...], steps: int, **size
+    stage: str, rate: float, batch: int, kinds: Sequence[str], steps: int, **size
 ) -> list[dict]:
-    """Return one row a batch and variant, as long as they fit; `rate` in multiply-adds a second."""
-    rows = []
-    for batch in batches:
-        cases = [Case(kind, stage, **size, batch=batch) for kind in kinds]
-        # One at a time: on a GPU nothing else runs, and each may have all of its memory.
-        found = {case: measure([case], steps, warm_up=4)[case] for case in cases}
-        plain = found[cases[0]][0]
-        for case, (seconds, peak) in found.items():
-            if math.isinf(seconds):
-                continue
-            rows.append(
-                {
-                    "stage": stage,
-                    "batch": batch,
-                    "variant": case.kind,
-                    "images a second": batch / seconds,
-                    "times plain": plain / seconds if math.isfinite(plain) else "",
-                    "of the bf16 rate": multiply_adds(case) / seconds / rate,
-                    "peak GB": peak / 1e9,
-                }
-            )
-            print(rows[-1], flush=True)
+    """Return one row a variant whose steps ran and fit; `rate` in multiply-adds a second.
+
+    One that needs more memory than there is, or fails, is named on the screen and left out.
+    """
+    rows, plain = [], math.inf
+    for kind in kinds:
+        case = Case(kind, stage, **size, batch=batch)
+        try:
+            # One at a time: on a GPU nothing else runs, and each may have all of its memory.
+            seconds, peak = measure([case], steps, warm_up=4)[case]
+        except RuntimeError as error:
+            print(error, flush=True)
+            continue
+        if math.isinf(seconds):
+            print(f"{kind}, {stage}, batch {batch}: too large for this GPU", flush=True)
+            continue
+        plain = seconds if kind == "plain" else plain
+        rows.append(
+            {
+                "stage": stage,
+                "batch": batch,
+                "variant": kind,
+                "images a second": batch / seconds,
+                "times plain": plain / seconds if math.isfinite(plain) else "",
+                "of the bf16 rate": multiply_adds(case) / seconds / rate,
+                "peak GB": peak / 1e9,
+            }
+        )
+        print(rows[-1], flush=True)
     return rows
 
 
@@ -68,7 +77,7 @@ def where_time_goes(case: Case, steps: int = 3, most: int = 12) -> list[dict]:
     events = sorted(profiler.key_averages(), key=cost, reverse=True)
     total = sum(cost(event) for event in events)
     return [
-        {"kernel": event.key[:60], "ms a step": cost(event) / 1e3 / steps,
+        {"kernel": f"`{event.key[:60]}`", "ms a step": cost(event) / 1e3 / steps,
          "share": cost(event) / total}
         for event in events[:most]
     ]  # fmt: skip
@@ -93,38 +102,41 @@ def loaded(size: int, batch: int, images: int = 1024) -> float:
 
 
 def main() -> None:
-    """Measure, print and keep the tables."""
+    """Measure and print; keep what was measured after each batch, in case time runs out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=20, help="steps a variant and batch")
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print("PyTorch sees no GPU here: nothing was measured on one")
         return
-    rate = rates()
-    rows = [
-        row
-        for stage in ("stage_one", "stage_two")
-        for row in throughput(stage, rate["bf16"], BATCHES, KINDS, options.steps)
-    ]
+    rate, rows = rates(), []
+    tables = {
+        "Training on a GPU": rows,
+        "Its rates": [
+            {"bf16 10^9 multiply-adds a second": rate["bf16"] / 1e9,
+             "fp32": rate["fp32"] / 1e9, "copied GB a second": rate["copy"] / 1e9,
+             "TF32 in plain's convolutions": str(torch.backends.cudnn.allow_tf32)}
+        ],
+    }  # fmt: skip
+    for batch in options.batches:
+        for stage in ("stage_one", "stage_two"):
+            rows += throughput(stage, rate["bf16"], batch, options.kinds, options.steps)
+            if rows:
+                record.keep("gpu", tables)
     ours = [row for row in rows if row["stage"] == "stage_two" and row["variant"] != "plain"]
+    if not ours:
+        sys.exit("error: no variant of ours took a step of stage two, see above")
     best = max(ours, key=lambda row: row["images a second"])
-    data = loaded(224, best["batch"])
-    needs = max(row["images a second"] for row in rows)
-    record.save(
-        "gpu",
-        {
-            "Training on a GPU": rows,
-            "Its rates": [
-                {"bf16 10^9 multiply-adds a second": rate["bf16"] / 1e9,
-                 "fp32": rate["fp32"] / 1e9, "copied GB a second": rate["copy"] / 1e9}
-            ],
-            f"Stage two, {best['variant']}, batch {best['batch']}: where the time goes":
-                where_time_goes(Case(best["variant"], "stage_two", batch=best["batch"])),
-            "Pictures of 224 pixels a second": [
-                {"loaded": data, "needed at most": needs, "loaded / needed": data / needs}
-            ],
-        },
-    )  # fmt: skip
+    case = Case(best["variant"], "stage_two", batch=best["batch"])
+    title = f"Stage two, {best['variant']}, batch {best['batch']}: where the time goes"
+    tables[title] = where_time_goes(case)
+    data, needs = loaded(case.size, case.batch), max(row["images a second"] for row in rows)
+    tables[f"Pictures of {case.size} pixels a second"] = [
+        {"loaded": data, "needed at most": needs, "loaded / needed": data / needs}
+    ]
+    record.save("gpu", tables)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,17 @@ def peak() -> int:
 
 
 def measure(cases: list[Case], steps: int, warm_up: int = 2) -> dict[Case, tuple[float, int]]:
-    """Return {case: (median seconds of a step, peak bytes)}, the cases taking steps in turns."""
+    """Return {case: (median seconds of a step, peak bytes)}, the cases taking steps in turns.
+
+    Raises RuntimeError that names a case whose process ended early; it has printed why.
+    """
+
+    def answer(case: Case):
+        try:
+            return workers[case][1].recv()
+        except (EOFError, ConnectionError):
+            raise RuntimeError(f"{case} failed, see above") from None
+
     context = multiprocessing.get_context("spawn")
     workers = {}
     for case in cases:
@@ -128,6 +138,7 @@ def measure(cases: list[Case], steps: int, warm_up: int = 2) -> dict[Case, tuple
         # The C library reads it when a process starts, and `keep_freed_memory` respects it.
         os.environ.update(KEEP_ALL if case.kind == "greedy" else {})
         process.start()
+        there.close()  # else a process that ends early would be waited for
         for variable in KEEP_ALL:
             os.environ.pop(variable, None)
         workers[case] = (process, here)
@@ -135,13 +146,13 @@ def measure(cases: list[Case], steps: int, warm_up: int = 2) -> dict[Case, tuple
     for turn in range(warm_up + steps):
         for case, (_, pipe) in workers.items():
             pipe.send(True)
-            took = pipe.recv()
+            took = answer(case)
             if turn >= warm_up:
                 seconds[case].append(took)
     found = {}
     for case, (process, pipe) in workers.items():
         pipe.send(False)
-        found[case] = statistics.median(seconds[case]), pipe.recv()
+        found[case] = statistics.median(seconds[case]), answer(case)
         process.join()
     return found
 

@@ -25,16 +25,24 @@ def best(action, times: int = 3) -> float:
     return min(found)
 
 
-def save(name: str, tables: dict[str, list[dict[str, Any]]]) -> None:
-    """Print tables by title and keep them, with the machine, in results/benchmarks/NAME.json."""
-    hardware = machine.hardware()
+Tables = dict[str, list[dict[str, Any]]]
+"""Rows by the title of their table; the rows of one have equal keys."""
+
+
+def save(name: str, tables: Tables) -> None:
+    """Print tables and keep them."""
     for title, rows in tables.items():
         print(f"\n**{title}**", "", *render.measured_table(rows), sep="\n", flush=True)
-    print(f"\n{hardware['processor']}, {hardware['cores']} cores, torch {torch.__version__}")
+    print(f"\n{render.describe_hardware(machine.hardware())}, torch {torch.__version__}")
+    keep(name, tables)
+
+
+def keep(name: str, tables: Tables) -> None:
+    """Keep tables, with the machine, in results/benchmarks/NAME.json."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     facts = {
         "tables": tables,
-        "hardware": hardware,
+        "hardware": machine.hardware(),
         "versions": machine.versions(),
         # The benchmark before this one has just written its own table there.
         "git": machine.git_state(ROOT, besides=FOLDER.relative_to(ROOT).as_posix()),

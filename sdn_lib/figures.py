@@ -816,35 +816,81 @@ def row_scores(
         if set(rows) != set(scores[first]):
             odd = sorted(set(rows) ^ set(scores[first]))
             raise SDNError(f"row_scores: {measure!r} and {first!r} differ in {odd}")
-    groups = groups or {"": list(scores[first])}
-    places, heads, y = {}, {}, 0.0
-    for title, rows in groups.items():
-        if title:
-            heads[title] = y
-            y += 0.9
-        for name in rows:
-            places[name] = y
-            y += 1
-        y += 0.3
-    figure, panels = plt.subplots(
-        1, len(scores), figsize=(WIDTH / DPI, 0.7 + 0.235 * y), sharey=True, layout="constrained",
-        squeeze=False,
-    )  # fmt: skip
-    for axes, (measure, rows) in zip(panels[0], scores.items(), strict=True):
-        for name, at in places.items():
+    figure, panels, places = _row_panels(groups or {"": list(scores[first])}, list(scores))
+    for axes, (measure, rows) in zip(panels, scores.items(), strict=True):
+        for (_, name), at in places.items():
             values = np.asarray(rows[name], dtype=float)
             axes.plot(values, np.full(len(values), at), "o", color=PALETTE[0], alpha=0.45,
                       markersize=5, markeredgewidth=0)
             axes.plot(values.mean(), at, "|", color=INK, markersize=11, markeredgewidth=1.6)
         if marks and measure in marks:
             axes.axvline(marks[measure], color=INK, linewidth=1, linestyle=(0, (1.5, 1.5)))
+    return figure
+
+
+def _row_panels(
+    groups: Mapping[str, Collection[str]], measures: Sequence[str]
+) -> tuple[Figure, Sequence[Any], dict[tuple[str, str], float]]:
+    """Return a figure, a panel a measure, and {(group, row): y} of the rows that they share."""
+    places, heads, y = {}, {}, 0.0
+    for title, rows in groups.items():
+        if title:
+            heads[title] = y
+            y += 0.9
+        for name in rows:
+            places[title, name] = y
+            y += 1
+        y += 0.3
+    figure, panels = plt.subplots(
+        1, len(measures), figsize=(WIDTH / DPI, 0.7 + 0.235 * y), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axes, measure in zip(panels[0], measures, strict=True):
         axes.set(xlabel=measure, ylim=(y - 0.4, -0.8))
         axes.tick_params(axis="y", length=0)
-    ticks = {at: name for name, at in [*heads.items(), *places.items()]}
     axes = panels[0][0]
-    axes.set_yticks(list(ticks), list(ticks.values()))
-    for text in axes.get_yticklabels():
-        text.set_fontweight("bold" if text.get_text() in heads else "normal")
+    axes.set_yticks(
+        [*heads.values(), *places.values()], [*heads, *(name for _, name in places)]
+    )
+    for text in axes.get_yticklabels()[: len(heads)]:
+        text.set_fontweight("bold")
+    return figure, panels[0], places
+
+
+@_house
+def cost_bars(
+    costs: Mapping[str, Mapping[str, Mapping[str, float]]],
+    floors: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
+    """Draw what variants cost as bars with their values, a panel a measure, rows in groups.
+
+    costs: {measure: {group: {variant: value}}}; floors: {measure: {group: value}}, the least that
+    is possible, drawn as a line across the group. Raises SDNError for no costs, or measures whose
+    groups or variants differ.
+    """
+    if not costs or not all(costs.values()):
+        raise SDNError("cost_bars: no costs to plot")
+    groups = {group: list(rows) for group, rows in next(iter(costs.values())).items()}
+    for measure, found in costs.items():
+        if {group: list(rows) for group, rows in found.items()} != groups:
+            raise SDNError(f"cost_bars: {measure!r} has not the rows {groups}")
+    figure, panels, places = _row_panels(groups, list(costs))
+    names = dict.fromkeys(name for _, name in places)
+    colours = dict(zip(names, (RUN_COLOURS["baseline"], *PALETTE), strict=False))
+    for axes, (measure, found) in zip(panels, costs.items(), strict=True):
+        for (group, name), at in places.items():
+            value = found[group][name]
+            axes.barh(at, value, 0.72, color=colours[name])
+            axes.annotate(
+                f"{value:.3g}", (value, at), (5, 0), textcoords="offset points", va="center",
+                fontsize=SMALL, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            )  # fmt: skip
+        axes.grid(axis="y", visible=False)
+        axes.margins(x=0.14)
+        for group, floor in (floors or {}).get(measure, {}).items():
+            rows = [at for (title, _), at in places.items() if title == group]
+            axes.plot([floor] * 2, [min(rows) - 0.5, max(rows) + 0.5], color=INK, linewidth=1.2,
+                      linestyle=(0, (1.5, 1.5)), zorder=2.5)
     return figure
 
 

@@ -12,8 +12,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdn_lib.errors import SDNError
 from sdn_lib.machine import gigabytes, seconds
@@ -27,13 +28,16 @@ from sdn_lib.reproduce import (
     write_atomically,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MATHJAX = "tex-svg-full.js"
 SMOKE = (
     "Smoke run: networks trained for seconds, to prove that every cell runs. "
     "Its numbers and pictures mean nothing."
 )
 
-BENCHMARKS = ("training", "curves", "processes", "data", "sampling", "book")
+BENCHMARKS = ("training", "curves", "processes", "data", "sampling", "book", "gpu")
 SPEED = """\
 What a step, a picture and a page cost, against the plainest program that does the same
 (`benchmarks/plain_port.py`: float32, no tricks), and against a floor: the multiply-adds of the
@@ -46,9 +50,20 @@ step is cheaper and teaches less. `make bench` measures everything again; `bench
 says what was tried and what it gave.
 """
 
+STEPS = "steps.png"
+STEPS_FIGURE = f"""\
+:::{{figure}} _static/{STEPS}
+:alt: Bars of the seconds and the peak memory of a training step, for both stages and each variant
+
+A training step at the paper's size (VGG19, 224 pixels, batch 12). The dotted line is the floor;
+a step can pass below it, as convolutions after an upsampling need fewer multiply-adds than written.
+:::
+"""
+
 NO_GPU = """\
 No GPU was at hand: nothing here was measured on one. `benchmarks/bench_gpu.py` is ready for it,
-with `torch.compile` and with CUDA graphs.
+with `torch.compile` and with CUDA graphs; until it says that they pay, a training goes through
+`torch.compile` only if its setting `compiled` asks for it.
 """
 
 
@@ -105,6 +120,9 @@ def assemble(place: Layout) -> Path:
     measured = [path for name in BENCHMARKS if (path := folder / f"{name}.json").exists()]
     if measured:
         write_atomically(target / "speed.md", speed(measured))
+        drawn = draw_steps(_benchmark(measured[0])["tables"])
+        if drawn:
+            drawn.savefig(target / "_static" / STEPS, bbox_inches="tight")
     return target
 
 
@@ -212,12 +230,11 @@ def speed(measured: Sequence[Path]) -> str:
     if not any(path.stem == "gpu" for path in measured):
         lines += [*NO_GPU.splitlines(), ""]
     for path in measured:
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise SDNError(f"{path} is no JSON ({error}): run its benchmark again") from None
+        facts = _benchmark(path)
         title = "GPU" if path.stem == "gpu" else path.stem.capitalize()
         lines += [f"## {title}", ""]
+        if draw_steps(facts["tables"]):
+            lines += [*STEPS_FIGURE.splitlines(), ""]
         for title, rows in facts["tables"].items():
             lines += [f"```{{table}} {title}", "", *measured_table(rows), "```", ""]
         versions = facts["versions"]
@@ -228,6 +245,37 @@ def speed(measured: Sequence[Path]) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def _benchmark(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise SDNError(f"{path} is no JSON ({error}): run its benchmark again") from None
+
+
+def draw_steps(tables: Mapping[str, Sequence[dict]]) -> Figure | None:
+    """Draw the training steps at the paper's size and their floor; None where none was measured."""
+    from sdn_lib import figures
+
+    steps = [row for row in tables.get("A training step", ()) if row["size"] == "paper"]
+    if not steps:
+        return None
+    costs = {
+        measure: {
+            _words(stage): {row["variant"]: row[measure] for row in steps if row["stage"] == stage}
+            for stage in dict.fromkeys(row["stage"] for row in steps)
+        }
+        for measure in ("seconds a step", "peak GB")
+    }
+    floors = {
+        _words(row["stage"]): row["floor s"] for row in tables["Floor"] if row["size"] == "paper"
+    }
+    return figures.cost_bars(costs, {"seconds a step": floors})
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def measured_table(rows: Sequence[dict]) -> list[str]:

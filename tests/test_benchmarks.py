@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from sdn_lib import render
 
 TINY = {"depth": 11, "width": 1 / 16, "size": 32, "fc_width": 16}
 
@@ -35,22 +38,61 @@ def test_a_compiled_step_is_one_graph_and_learns_the_same(bench, stage, monkeypa
     assert losses["fast"][0] != losses["fast"][2]
 
 
-def test_throughput_stops_where_memory_does(bench, monkeypatch):
+def test_throughput_leaves_out_what_fails_or_does_not_fit(bench, monkeypatch, capsys):
     training, gpu = bench
 
     def measured(cases, steps, warm_up):
-        seconds = {"plain": 3.0, "fast": 0.5}
-        fits = {case: case.kind == "fast" or case.batch < 4 for case in cases}
-        return {c: (seconds[c.kind] if fits[c] else math.inf, 10**9) for c in cases}
+        (case,) = cases
+        if case.kind == "compiled":
+            raise RuntimeError("no compiler")
+        seconds = {"plain": 3.0, "fast": 0.5}[case.kind]
+        fits = case.kind == "fast" or case.batch < 4
+        return {case: (seconds if fits else math.inf, 10**9)}
 
     monkeypatch.setattr(gpu, "measure", measured)
-    rows = gpu.throughput("stage_two", 1e12, (2, 4), ("plain", "fast"), 1, **TINY)
+    kinds = ("plain", "fast", "compiled")
+    rows = [row for n in (2, 4) for row in gpu.throughput("stage_two", 1e12, n, kinds, 1, **TINY)]
     fit = [(2, "plain"), (2, "fast"), (4, "fast")]
     assert [(row["batch"], row["variant"]) for row in rows] == fit
     assert [row["images a second"] for row in rows] == pytest.approx([2 / 3, 4, 8])
     assert rows[1]["times plain"] == pytest.approx(6) and rows[2]["times plain"] == ""
     work = training.multiply_adds(training.Case("fast", "stage_two", **TINY, batch=2))
     assert rows[1]["of the bf16 rate"] == pytest.approx(work / 0.5 / 1e12)
+    said = capsys.readouterr().out
+    assert "no compiler" in said and "plain, stage_two, batch 4: too large" in said
+
+
+def test_a_case_that_fails_is_named_and_not_waited_for(bench):
+    training, _ = bench
+    with pytest.raises(RuntimeError, match="Case.kind='fast', stage='stage_six'.* failed"):
+        training.measure([training.Case("fast", "stage_six", **{**TINY, "depth": 12})], steps=1)
+
+
+def test_the_benchmark_keeps_each_batch_and_the_page_shows_it(bench, monkeypatch, tmp_path):
+    training, gpu = bench
+    kept = []
+
+    def measured(cases, steps, warm_up):
+        if cases[0].batch == 24 and cases[0].stage == "stage_two":
+            kept.append(json.loads((tmp_path / "gpu.json").read_text())["tables"])
+        return {case: (1 / case.batch, 10**9) for case in cases}
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu, "measure", measured)
+    monkeypatch.setattr(gpu, "rates", lambda: {"bf16": 1e12, "fp32": 1e11, "copy": 1e10})
+    monkeypatch.setattr(gpu, "loaded", lambda size, batch: 2.0 * batch)
+    monkeypatch.setattr(gpu, "where_time_goes", lambda case: [{"kernel": "`k<a|b>`", "share": 1.0}])
+    monkeypatch.setattr(gpu.record, "ROOT", tmp_path)
+    monkeypatch.setattr(gpu.record, "FOLDER", tmp_path)
+    monkeypatch.setattr(
+        sys, "argv", ["bench_gpu.py", "--batches", "12", "24", "--kinds", "plain", "fast"]
+    )
+    gpu.main()
+    assert len(kept[0]["Training on a GPU"]) == 6, "both stages of 12, stage one of 24"
+    page = render.speed([tmp_path / "gpu.json"])
+    assert "## GPU" in page and "Stage two, fast, batch 24: where the time goes" in page
+    assert "| `k<a/b>` | 1 |" in page and "No GPU was at hand" not in page
+    assert "gpu" in render.BENCHMARKS
 
 
 def test_profile_shares_and_loading(bench):

@@ -68,6 +68,10 @@ def drawings():
             marks={"accuracy": 0.95},
             groups={"all": ["full"], "levels": ["low"]},
         ),
+        "cost_bars": lambda: figures.cost_bars(
+            {"s": {"one": {"plain": 9.0, "fast": 3.0}}, "GB": {"one": {"plain": 5.0, "fast": 3.0}}},
+            floors={"s": {"one": 2.5}},
+        ),
         "heatmap": lambda: figures.heatmap(torch.rand(3, 4), list("abcd"), list("xyz"), "share"),
         "thumbnails_scatter": lambda: figures.thumbnails_scatter(
             np.random.default_rng(0).random((8, 2)), images
@@ -170,6 +174,10 @@ def test_wrong_input_is_named():
         figures.row_scores({"a": {"full": [1]}, "b": {"full": [1], "low": [2]}})
     with pytest.raises(SDNError, match="no scores"):
         figures.row_scores({"a": {}})
+    with pytest.raises(SDNError, match="no costs"):
+        figures.cost_bars({})
+    with pytest.raises(SDNError, match="'GB' has not the rows"):
+        figures.cost_bars({"s": {"one": {"plain": 1.0}}, "GB": {"one": {"fast": 1.0}}})
     with pytest.raises(SDNError, match="2 row labels"):
         figures.heatmap(np.eye(3), list("abc"), list("ab"), "x")
     with pytest.raises(SDNError, match=r"\(4, 2\)"):

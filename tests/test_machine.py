@@ -61,3 +61,8 @@ def test_a_checkout_is_dirty_but_for_the_folder_that_does_not_count(tmp_path):
     assert machine.git_state(root, besides="results")["dirty"] is False
     (root / "code.py").write_text("2")
     assert machine.git_state(root, besides="results")["dirty"] is True
+
+
+def test_versions_name_what_is_installed(monkeypatch):
+    monkeypatch.setattr(machine, "PACKAGES", ("torch", "no-such-package"))
+    assert list(machine.versions()) == ["python", "torch"]

@@ -71,6 +71,7 @@ class TrainConfig:
     `clip` bounds the gradient's norm (0: no bound); `precision` is 'fp32' or 'bf16' autocast.
     `image_weight` multiplies the image term of a stage's loss: the authors' pictures are in 0..255,
     ours in 0..1. A student's batch holds `captions_together` captions of each of its pictures.
+    With `compiled`, forward and backward pass go through `torch.compile`: meant for a GPU.
     """
 
     steps: int
@@ -81,6 +82,7 @@ class TrainConfig:
     precision: str = "bf16"
     image_weight: float = 1.0
     captions_together: int = 1
+    compiled: bool = False
     seed: int = 0
     log_every: int = 10
     checkpoint_every: int = 250

@@ -60,6 +60,9 @@ NETWORK = {
 }
 """The settings of NetworkConfig that each run depends on, itself."""
 
+LATER = {"captions_together": 1, "compiled": False}
+"""Settings of a training that came after the first runs, which lack them, and their defaults."""
+
 PASSES = {"baseline": 3, "stage_one": 4, "stage_two": 6}
 """What a training step costs, in forward passes of a VGG trunk.
 
@@ -705,8 +708,9 @@ def expected_config(name: str, profile: Profile) -> dict[str, Any]:
     {'data', 'network', 'training'}: {run: {setting: value}}, and no setting that changes nothing.
     """
     trained = dataclasses.asdict(settings_of(name, profile))
-    if trained["captions_together"] == 1:  # as in the runs from before the setting was
-        del trained["captions_together"]
+    for setting, default in LATER.items():
+        if trained[setting] == default:
+            del trained[setting]
     network = {key: getattr(profile.network, key) for key in NETWORK[name]}
     settings: dict[str, dict] = {"data": {}, "network": {name: network}, "training": {}}
     if name == "teacher" and profile.network.teacher_weights:

@@ -116,6 +116,8 @@ def fit(
     if world > 1:
         _shareable(task, config, world)
     model, optimiser = accelerator.prepare(task, optimiser)
+    if config.compiled:
+        model = torch.compile(model)
     task.train()
     began = time.perf_counter() - seconds
     if on_step and start == 0:

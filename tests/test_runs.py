@@ -137,13 +137,33 @@ def test_captions_of_one_picture_stand_together(p, trained):
         task.sample(0, 0, 5)
 
 
-def test_captions_together_makes_another_run(p):
-    together = profiles.load("smoke", stage_one__captions_together=2)
+@pytest.mark.parametrize(("setting", "value"), [("captions_together", 2), ("compiled", True)])
+def test_a_later_setting_makes_another_run_unless_it_is_the_default(p, setting, value):
+    changed = profiles.load("smoke", **{f"stage_one__{setting}": value})
     alone = runs.expected_config("stage_one", p)["training"]["stage_one"]
-    assert "captions_together" not in alone
-    assert runs.expected_config("stage_one", together)["training"]["stage_one"] == {
-        **alone, "captions_together": 2
+    assert not alone.keys() & runs.LATER.keys()
+    assert runs.expected_config("stage_one", changed)["training"]["stage_one"] == {
+        **alone, setting: value
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["teacher", "stage_two"])
+def test_a_compiled_training_is_one_graph_and_learns_the_same(p, trained, name, monkeypatch):
+    compile_ = torch.compile
+    # Without a compiler for the machine: what is checked is that nothing falls out of the graph.
+    whole = {"backend": "aot_eager", "fullgraph": True}
+    monkeypatch.setattr(torch, "compile", lambda module: compile_(module, **whole))
+    losses = {}
+    for compiled in (False, True):
+        settings = dataclasses.replace(
+            runs.settings_of(name, p), steps=4, log_every=1, compiled=compiled
+        )
+        task, finish = runs.make_task(name, p)
+        log = training.fit(task, settings)
+        finish(task)
+        losses[compiled] = [entry["total"] for entry in log]
+    assert losses[True] == pytest.approx(losses[False], rel=5e-3)
+    assert losses[True][0] != losses[True][3]
 
 
 def test_time_lapse_can_be_read_back(p, trained):

@@ -1,8 +1,8 @@
 """Train the plain port and this library for 300 steps from equal weights, on equal batches.
 
 Different arithmetic makes the two drift apart. The question is whether they drift further than two
-seeds of the same program do. A third variant has four captions of each picture in a batch, which
-share the teacher's pass; its batches are others, so it is judged on pictures kept apart.
+seeds of the same program do. Further variants have several captions of each picture in a batch,
+which share the teacher's pass; their batches are others, so all are judged on pictures kept apart.
 """
 
 from __future__ import annotations
@@ -21,9 +21,18 @@ from sdn_lib.student import Student
 LAST = 50
 """The loss is averaged over so many last steps."""
 
-TOGETHER = 4
 APART = 256
 """Pictures of the test split on which students are judged in the end."""
+
+VARIANTS = {
+    "plain": (1, 1),
+    "fast": (1, 1),
+    "2 captions an image": (1, 2),
+    "4 captions an image": (1, 4),
+    "larger batch": (4, 1),
+    "larger batch, 4 captions an image": (4, 4),
+}
+"""{variant: (batch over the profile's, captions of each picture in it)}."""
 
 
 def copy_weights(ours: torch.nn.Module, plain: torch.nn.Module) -> None:
@@ -35,17 +44,16 @@ def copy_weights(ours: torch.nn.Module, plain: torch.nn.Module) -> None:
         target.load_state_dict({k: v.contiguous() for k, v in source.state_dict().items()})
 
 
-def curves(
-    stage: str, seed: int, steps: int, variants: tuple[str, ...]
-) -> dict[str, tuple[float, float]]:
+def curves(stage: str, seed: int, steps: int) -> dict[str, tuple[float, float]]:
     """Return {variant: (mean loss of the last steps, loss on pictures kept apart)}."""
     profile = profiles.load("cpu")
-    n, batch = profile.network, profile.stage_one.batch
+    n = profile.network
     data, teacher = runs.dataset(profile), runs.get("teacher", profile).model
     encoder = runs.get("text", profile).model
     rows = data.indices("train")[:2000]
-    lines = [line for row in rows for line in data.captions[row][:TOGETHER]]
-    text = encoder.encode(lines).view(len(rows), TOGETHER, -1)
+    most = max(together for _, together in VARIANTS.values())
+    lines = [line for row in rows for line in data.captions[row][:most]]
+    text = encoder.encode(lines).view(len(rows), most, -1)
     apart = data.indices("test")[:APART]
     unseen = encoder.encode([data.captions[row][0] for row in apart]), runs.images(data, apart)
     simple = plain_port.Teacher(n.depth, n.width)
@@ -57,7 +65,8 @@ def curves(
         return distillation.stage_two(teacher, student(words)["image"], pictures).total
 
     found = {}
-    for variant in variants:
+    for variant, (times, together) in VARIANTS.items():
+        pictures_a_step = times * profile.stage_one.batch // together
         torch.manual_seed(seed)
         student = Student(n.depth, n.width, data.size, n.text_dim, n.fc_width)
         if variant == "plain":
@@ -67,10 +76,9 @@ def curves(
         else:
             student.to(memory_format=torch.channels_last)
             optimiser = torch.optim.Adam(student.parameters(), lr=1e-3, fused=True)
-        together = TOGETHER if variant == "together" else 1
         losses = []
         for step in range(steps):
-            chosen = training.batch_indices(len(rows), batch // together, step, seed)
+            chosen = training.batch_indices(len(rows), pictures_a_step, step, seed)
             words, pictures = text[chosen, :together].flatten(0, 1), runs.images(data, rows[chosen])
             if variant == "plain":
                 plain = getattr(plain_port, stage)
@@ -98,16 +106,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
-    variants = ("plain", "fast", "together")
-    rows = []
+    batch, rows = profiles.load("cpu").stage_one.batch, []
     for stage in ("stage_one", "stage_two"):
-        ends = [curves(stage, seed, options.steps, variants) for seed in options.seeds]
-        for variant in variants:
+        ends = [curves(stage, seed, options.steps) for seed in options.seeds]
+        for variant, (times, together) in VARIANTS.items():
             last, judged = zip(*(end[variant] for end in ends), strict=True)
             rows.append(
                 {
                     "stage": stage,
                     "variant": variant,
+                    "pictures a step": times * batch // together,
+                    "captions a step": times * batch,
                     f"last {LAST} steps": statistics.mean(last),
                     "spread of seeds": statistics.stdev(last),
                     "unseen pictures": statistics.mean(judged),

@@ -236,7 +236,8 @@ def speed(measured: Sequence[Path]) -> str:
         if draw_steps(facts["tables"]):
             lines += [*STEPS_FIGURE.splitlines(), ""]
         for title, rows in facts["tables"].items():
-            lines += [f"```{{table}} {title}", "", *measured_table(rows), "```", ""]
+            body = measured_table(rows)
+            lines += [f"```{{table}} {title}", ":class: sdn-status", "", *body, "```", ""]
         versions = facts["versions"]
         lines += [
             f"Measured with `benchmarks/bench_{path.stem}.py` on {facts['when'][:10]}: "

@@ -45,9 +45,10 @@ method as it is written, at the machine's measured bf16 rate, and Adam's traffic
 copying rate. The variants of a training step take steps in turns, so that a slow minute falls on
 all. *Fast* is what the book trains with. *Greedy* also keeps the largest pieces of freed memory
 (`MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_`, both 2147483647): quicker, and larger.
-*Together*, or *k captions an image*, means that captions of one picture share the teacher's pass: a
-step is cheaper and teaches less. `make bench` measures everything again; `benchmarks/README.md`
-says what was tried and what it gave.
+*k captions an image* means that captions of one picture share the teacher's pass: a step is
+cheaper. In a batch of the same size it teaches less, as there are fewer pictures in it; where the
+batch grows, so that there are as many pictures and more captions, it does no harm. `make bench`
+measures everything again; `benchmarks/README.md` says what was tried and what it gave.
 """
 
 STEPS = "steps.png"

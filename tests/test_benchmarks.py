@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sdn_lib import render
+from sdn_lib.profiles import ROOT
 
 TINY = {"depth": 11, "width": 1 / 16, "size": 32, "fc_width": 16}
 
@@ -110,3 +111,37 @@ def test_without_a_gpu_it_says_so_and_keeps_nothing(bench, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bench_gpu.py"])
     gpu.main()
     assert "no GPU" in capsys.readouterr().out
+
+
+def stored(name, title, **where):
+    """The rows of a stored table, by variant."""
+    facts = json.loads((ROOT / "results" / "benchmarks" / f"{name}.json").read_text())
+    found = (row for row in facts["tables"][title] if where.items() <= row.items())
+    return {row["variant"]: row for row in found}
+
+
+@pytest.mark.parametrize("stage", ["stage_one", "stage_two"])
+def test_what_is_said_of_the_stored_curves_holds(stage):
+    rows = stored("curves", "Loss after 300 steps, mean of seeds", stage=stage)
+    assert rows["fast"]["captions a step"] == rows["4 captions an image"]["captions a step"]
+    more = rows["larger batch, 4 captions an image"]
+    assert rows["fast"]["pictures a step"] == more["pictures a step"]
+    for loss, spread in (("last 50 steps", "spread of seeds"), ("unseen pictures", "spread")):
+        seeds = max(rows[name][spread] for name in ("plain", "fast"))
+        assert abs(rows["fast"][loss] - rows["plain"][loss]) < seeds, "no further than seeds"
+    loss, spread = "unseen pictures", rows["fast"]["spread"]
+    assert rows["4 captions an image"][loss] > rows["fast"][loss] + spread, "fewer pictures: harm"
+    assert more[loss] < rows["fast"][loss] + spread, "as many pictures, more captions: none"
+
+
+def test_the_readme_says_what_was_measured():
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    stages = [
+        stored("training", "A training step", stage=stage, size="paper")["fast"]
+        for stage in ("stage_one", "stage_two")
+    ]
+    time, memory = ([row[key] for row in stages] for key in ("of plain", "peak of plain"))
+    assert (
+        f"takes {time[0]:.2f} of a plain PyTorch port's time in stage one and {time[1]:.2f} in "
+        f"stage two, at {memory[0]:.2f} and {memory[1]:.2f} of its memory"
+    ) in text

@@ -132,6 +132,9 @@ def test_what_is_said_of_the_stored_curves_holds(stage):
     loss, spread = "unseen pictures", rows["fast"]["spread"]
     assert rows["4 captions an image"][loss] > rows["fast"][loss] + spread, "fewer pictures: harm"
     assert more[loss] < rows["fast"][loss] + spread, "as many pictures, more captions: none"
+    wide = rows["larger batch"]
+    as_good = more[loss] < wide[loss] + wide["spread"]
+    assert as_good == (stage == "stage_one"), "captions replace pictures in stage one alone"
 
 
 def test_the_readme_says_what_was_measured():

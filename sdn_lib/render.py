@@ -29,7 +29,7 @@ from sdn_lib.reproduce import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import matplotlib.figure
 
 MATHJAX = "tex-svg-full.js"
 SMOKE = (
@@ -256,7 +256,7 @@ def _benchmark(path: Path) -> dict:
         raise SDNError(f"{path} is no JSON ({error}): run its benchmark again") from None
 
 
-def draw_steps(tables: Mapping[str, Sequence[dict]]) -> Figure | None:
+def draw_steps(tables: Mapping[str, Sequence[dict]]) -> matplotlib.figure.Figure | None:
     """Draw the training steps at the paper's size and their floor; None where none was measured."""
     from sdn_lib import figures
 

@@ -845,6 +845,7 @@ def _row_panels(
         1, len(measures), figsize=(WIDTH / DPI, 0.7 + 0.235 * y), sharey=True, squeeze=False,
         layout="constrained",
     )  # fmt: skip
+    figure.get_layout_engine().set(wspace=0.04)
     for axes, measure in zip(panels[0], measures, strict=True):
         axes.set(xlabel=measure, ylim=(y - 0.4, -0.8))
         axes.tick_params(axis="y", length=0)

@@ -33,12 +33,12 @@ def save(name: str, tables: Tables) -> None:
     """Print tables and keep them."""
     for title, rows in tables.items():
         print(f"\n**{title}**", "", *render.measured_table(rows), sep="\n", flush=True)
-    print(f"\n{render.describe_hardware(machine.hardware())}, torch {torch.__version__}")
-    keep(name, tables)
+    hardware = keep(name, tables)["hardware"]
+    print(f"\n{render.describe_hardware(hardware)}, torch {torch.__version__}")
 
 
-def keep(name: str, tables: Tables) -> None:
-    """Keep tables, with the machine, in results/benchmarks/NAME.json."""
+def keep(name: str, tables: Tables) -> dict[str, Any]:
+    """Keep tables, with the machine, in results/benchmarks/NAME.json; return what is there now."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     facts = {
         "tables": tables,
@@ -49,3 +49,4 @@ def keep(name: str, tables: Tables) -> None:
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     runs.write_json(FOLDER / f"{name}.json", facts)
+    return facts

@@ -865,8 +865,8 @@ def cost_bars(
 ) -> Figure:
     """Draw what variants cost as bars with their values, a panel a measure, rows in groups.
 
-    costs: {measure: {group: {variant: value}}}; floors: {measure: {group: value}}, the least that
-    is possible, drawn as a line across the group. Raises SDNError for no costs, or measures whose
+    costs: {measure: {group: {variant: value}}}; floors: {measure: {group: value}}, what the least
+    should be, drawn as a line across the group. Raises SDNError for no costs, or measures whose
     groups or variants differ.
     """
     if not costs or not all(costs.values()):

@@ -56,8 +56,9 @@ STEPS_FIGURE = f"""\
 :::{{figure}} _static/{STEPS}
 :alt: Bars of the seconds and the peak memory of a training step, for both stages and each variant
 
-A training step at the paper's size (VGG19, 224 pixels, batch 12). The dotted line is the floor;
-a step can pass below it, as convolutions after an upsampling need fewer multiply-adds than written.
+A training step at the paper's size (VGG19, 224 pixels, batch 12). The dotted line is the floor. A
+step can pass below it: convolutions after an upsampling need fewer multiply-adds than the method as
+written, and the rate behind it was measured once, before the steps.
 :::
 """
 
@@ -120,10 +121,7 @@ def assemble(place: Layout) -> Path:
     folder = place.root / "results" / "benchmarks"
     measured = [path for name in BENCHMARKS if (path := folder / f"{name}.json").exists()]
     if measured:
-        write_atomically(target / "speed.md", speed(measured))
-        drawn = draw_steps(_benchmark(measured[0])["tables"])
-        if drawn:
-            drawn.savefig(target / "_static" / STEPS, bbox_inches="tight")
+        write_atomically(target / "speed.md", speed(measured, target / "_static"))
     return target
 
 
@@ -225,16 +223,23 @@ def status(records: Sequence[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def speed(measured: Sequence[Path]) -> str:
-    """Return the page of benchmarks, in Markdown, from the JSON files that they wrote."""
+def speed(measured: Sequence[Path], static: Path | None = None) -> str:
+    """Return the page of benchmarks, in Markdown, from the JSON files that they wrote.
+
+    Its figure goes into the folder `static`; without one, the page has none.
+    """
     lines = ["# Speed", "", *SPEED.splitlines(), ""]
     if not any(path.stem == "gpu" for path in measured):
         lines += [*NO_GPU.splitlines(), ""]
     for path in measured:
-        facts = _benchmark(path)
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise SDNError(f"{path} is no JSON ({error}): run its benchmark again") from None
         title = "GPU" if path.stem == "gpu" else path.stem.capitalize()
         lines += [f"## {title}", ""]
-        if draw_steps(facts["tables"]):
+        if static and path.stem == "training":
+            draw_steps(facts["tables"]).savefig(static / STEPS, bbox_inches="tight")
             lines += [*STEPS_FIGURE.splitlines(), ""]
         for title, rows in facts["tables"].items():
             body = measured_table(rows)
@@ -249,35 +254,26 @@ def speed(measured: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
-def _benchmark(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise SDNError(f"{path} is no JSON ({error}): run its benchmark again") from None
+def draw_steps(tables: Mapping[str, Sequence[dict]]) -> matplotlib.figure.Figure:
+    """Draw time and memory of the training steps at the paper's size, from bench_training's tables.
 
-
-def draw_steps(tables: Mapping[str, Sequence[dict]]) -> matplotlib.figure.Figure | None:
-    """Draw the training steps at the paper's size and their floor; None where none was measured."""
+    A dotted line is the floor.
+    """
     from sdn_lib import figures
 
-    steps = [row for row in tables.get("A training step", ()) if row["size"] == "paper"]
-    if not steps:
-        return None
-    costs = {
-        measure: {
-            _words(stage): {row["variant"]: row[measure] for row in steps if row["stage"] == stage}
-            for stage in dict.fromkeys(row["stage"] for row in steps)
-        }
-        for measure in ("seconds a step", "peak GB")
-    }
+    measures = ("seconds a step", "peak GB")
+    costs: dict[str, dict] = {measure: {} for measure in measures}
+    for row in tables["A training step"]:
+        if row["size"] == "paper":
+            for measure in measures:
+                group = costs[measure].setdefault(row["stage"].replace("_", " "), {})
+                group[row["variant"]] = row[measure]
     floors = {
-        _words(row["stage"]): row["floor s"] for row in tables["Floor"] if row["size"] == "paper"
+        row["stage"].replace("_", " "): row["floor s"]
+        for row in tables["Floor"]
+        if row["size"] == "paper"
     }
     return figures.cost_bars(costs, {"seconds a step": floors})
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def measured_table(rows: Sequence[dict]) -> list[str]:

@@ -372,6 +372,19 @@ def test_the_speed_page_is_made_of_what_the_benchmarks_kept(tmp_path: Path) -> N
     assert "No GPU was at hand" in page
     other = tmp_path / "gpu.json"
     other.write_text(json.dumps(facts))
+    assert "{figure}" not in page
+    facts["tables"] = {
+        "A training step": [
+            {"size": size, "stage": stage, "variant": kind, "seconds a step": 2.0, "peak GB": 3.0}
+            for size in ("paper", "cpu profile")
+            for stage in ("stage_one", "stage_two")
+            for kind in ("plain", "fast")
+        ],
+        "Floor": [{"size": "paper", "stage": "stage_two", "floor s": 1.5}],
+    }
+    path.write_text(json.dumps(facts))
+    assert "{figure} _static/steps.png" in speed([path], tmp_path)
+    assert (tmp_path / "steps.png").stat().st_size > 5000
     both = speed([other, path])
     assert "## GPU" in both and "No GPU was at hand" not in both
     path.write_text("{")

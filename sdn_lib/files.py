@@ -1,0 +1,118 @@
+"""Files written whole or not at all, and read with an error that names the file and the remedy."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from sdn_lib.errors import SDNError
+
+DAY = 86400
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space, then run the same command again",
+    errno.EDQUOT: "your quota is used up: free some space, then run the same command again",
+    errno.EACCES: "make it writable for you, or choose another place",
+    errno.EPERM: "make it writable for you, or choose another place",
+    errno.EROFS: "choose a place that can be written to",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "a file stands where a folder is needed: move it away, or choose another place",
+    errno.EISDIR: "a folder stands where a file is needed: move it away, or choose another place",
+    errno.EEXIST: "a file stands where a folder is needed: move it away, or choose another place",
+}
+
+
+def explain(error: OSError, path: str | Path | None = None) -> str:
+    """Return one line on what the system refused: the file, its reason, and what to do."""
+    where = f"{path or error.filename}: " if path or error.filename else ""
+    reason = error.strerror or str(error)
+    remedy = _REMEDIES.get(error.errno)
+    return f"{where}{reason[:1].lower()}{reason[1:]}" + (f": {remedy}" if remedy else "")
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path of this writer's own, which becomes `path` where nothing is raised.
+
+    Folders are made. The file gets the mode that the umask says. What killed writers of the same
+    file left behind is removed after a day. Raises SDNError where the system refuses, by name.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
+        partial.touch()
+        mode = partial.stat().st_mode & 0o777
+        yield partial
+        partial.chmod(mode)
+        os.replace(partial, path)
+    except OSError as error:
+        raise SDNError(explain(error, path)) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path, older: float = DAY) -> None:
+    """Remove the temporary files and folders of `path` that are `older` seconds or more."""
+    for left in path.parent.glob(f".{path.name}.????????.partial"):
+        try:
+            if time.time() - left.lstat().st_mtime >= older:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        except FileNotFoundError:
+            continue
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    with writing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a value as JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path: str | Path, remedy: str, kind: type = dict) -> Any:
+    """Return what a JSON file holds, a `kind`.
+
+    Raises SDNError with the file, the reason and the `remedy` for one that is missing, empty, cut
+    short, no UTF-8, or that holds something else.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SDNError(f"{path} cannot be read ({reason}): {remedy}") from None
+    except ValueError as error:
+        raise SDNError(f"{path} cannot be read ({error}): {remedy}") from None
+    if not isinstance(value, kind):
+        raise SDNError(f"{path} holds {type(value).__name__}, not {kind.__name__}: {remedy}")
+    return value
+
+
+@contextmanager
+def alone(path: str | Path) -> Iterator[None]:
+    """Let one process at a time make what goes to `path`."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        lock.acquire()
+    except OSError as error:
+        raise SDNError(explain(error, path)) from None
+    try:
+        yield
+    finally:
+        lock.release()

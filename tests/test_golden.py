@@ -1,18 +1,20 @@
 """Teacher, student, both stages, gradients and Adam against numbers from the authors' graph.
 
 Width 1, 224 px, float64: the losses must agree to 1e-12. A dozen plausible mistakes (max pooling,
-a mean subtracted, B and R swapped, bilinear upsampling, ...) each break it.
+a mean subtracted, B and R swapped, bilinear upsampling, ...) each break it. The numbers and how
+they were recorded: tests/reference.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from matconvnet import matconvnet
+from reference import regenerate_inputs as inputs
 from torch.utils.checkpoint import checkpoint
 
 from sdn_lib import distillation, profiles, runs, training, vgg, weights
@@ -21,25 +23,17 @@ from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 from sdn_lib.training import tensorflow_epsilon
 
+REFERENCE = Path(__file__).resolve().parent / "reference"
 IMAGE_WEIGHT = {"image": 255.0}  # the authors' image term is in 0..255
 
 
 @pytest.fixture(scope="module")
-def golden(shared):
-    return json.loads((shared / "reference" / "golden.json").read_text())
+def golden():
+    return json.loads((REFERENCE / "golden.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def inputs(shared):
-    path = shared / "reference" / "regenerate_inputs.py"
-    spec = importlib.util.spec_from_file_location("regenerate_inputs", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def teacher(inputs):
+def teacher():
     model = Teacher(19, 1.0, pooling="avg", preprocessing="authors").double().freeze()
     for name, (weight, bias) in inputs.teacher_weights().items():
         load(model.convs[name], weight, bias)
@@ -47,7 +41,7 @@ def teacher(inputs):
 
 
 @pytest.fixture(scope="module")
-def batch(inputs):
+def batch():
     # The recorded picture is B, G, R in 0..255; ours is RGB in 0..1.
     image = torch.from_numpy(inputs.image()).double().permute(0, 3, 1, 2).flip(1) / 255
     return torch.from_numpy(inputs.text()).double(), image
@@ -68,7 +62,7 @@ def modules(student):
 
 
 @pytest.fixture
-def student(inputs):
+def student():
     with torch.device("meta"):
         model = Student(19, 1.0, 224, 1024, 4096, output="authors")
     model = model.to_empty(device="cpu").double()
@@ -109,6 +103,12 @@ def golden_name(name):
 
 def image_in_bgr(activations):
     return {**activations, "image": activations["image"].flip(1) * 255}
+
+
+def test_inputs_are_those_that_were_recorded(golden):
+    inputs.main()
+    for size, places in golden["sample_indices"].items():
+        assert places == inputs.sample_indices(int(size))
 
 
 def test_parameter_counts(golden, teacher):
@@ -175,9 +175,7 @@ def test_losses_gradients_and_three_adam_steps(request, stage, golden, teacher, 
 
 
 @pytest.mark.parametrize("stage", ["stage_one", "stage_two"])
-def test_the_authors_profile_trains_as_the_authors_code_does(
-    stage, golden, inputs, tmp_path, monkeypatch
-):
+def test_the_authors_profile_trains_as_the_authors_code_does(stage, golden, tmp_path, monkeypatch):
     """Profile, converted .mat, task and training loop together, in their float32."""
     profile = profiles.load(
         "authors",

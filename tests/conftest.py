@@ -5,18 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import skips
 
 from sdn_lib import profiles
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(skips)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with the reference numbers and real data, where it is at hand."""
+    """The folder with real data, where it is at hand."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
-        pytest.skip("the folder ../shared with reference numbers and real data is not here")
+        pytest.skip("the folder ../shared with real data is not here")
     return folder
 
 

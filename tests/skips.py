@@ -57,6 +57,7 @@ THINGS: Mapping[str, Thing] = {
     "shared": Thing(r"the folder \.\./shared .*is not here", (ROOT.parent / "shared").is_dir),
     "chromium": Thing("no chromium here", browser.executable),
     "actionlint": Thing("no actionlint here", actionlint),
+    "make": Thing("no make here", lambda: shutil.which("make")),
     "compiler": Thing("no compiler here", compiler),
     "gpu": Thing("no GPU here", gpu),
     "cpu": Thing("a GPU is here", lambda: not gpu()),

@@ -9,41 +9,178 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from sdn_lib.errors import SDNError, near
 
-ROOT = Path(__file__).resolve().parent.parent
-"""The project's folder, whatever the working directory of a notebook is."""
+BESIDE = Path(__file__).resolve().parent.parent
+"""The folder that holds the package: a checkout, or site-packages."""
+
+
+def _is_checkout(folder: Path) -> bool:
+    return (folder / "sdn_lib").is_dir() and (folder / "book" / "_toc.yml").is_file()
+
+
+def _root() -> Path:
+    if _is_checkout(BESIDE):
+        return BESIDE
+    here = Path(os.path.abspath("."))
+    return next(filter(_is_checkout, (here, *here.parents)), BESIDE)
+
+
+ROOT = _root()
+"""The project's folder: the checkout that the package lies in, whatever the working directory is.
+
+Of a package that was installed without its checkout, the checkout that the working directory is in.
+"""
+
+
+def project() -> Path:
+    """Return ROOT; SDNError where the package was installed without a checkout and is in none."""
+    if ROOT == BESIDE and not _is_checkout(ROOT):
+        raise SDNError(
+            "sdn_lib is installed without its project, which holds chapters, data and trained "
+            "networks: work in a checkout of it, or install one with `pip install --editable .`"
+        )
+    return ROOT
+
+
+# --- what a setting takes ---------------------------------------------------------------------
+
+
+class Rule(NamedTuple):
+    """What the value of a setting must be beside its type: in words, as a test, or as choices."""
+
+    says: str
+    holds: Callable[[Any], bool]
+    choices: tuple = ()
+
+
+def _from(least: float, most: float = math.inf) -> Rule:
+    reach = f"{least} or more" if most == math.inf else f"from {least} to {most}"
+    return Rule(reach, lambda value: least <= value <= most)
+
+
+def _one_of(*choices: Any) -> Rule:
+    says = "one of " + ", ".join(map(repr, choices))
+    return Rule(says, lambda value: value in choices, choices)
+
+
+STREAMS = _one_of("labelled", "numbered")
+SEED = _from(0, 2**63 - 1)
+SIZE = Rule("a multiple of 32 from 32 to 1024", lambda v: 32 <= v <= 1024 and v % 32 == 0)
+SEEDS = Rule("one seed or more, each 0 or more", lambda v: v and all(map(SEED.holds, v)))
+NOT_BLANK = Rule("not blank", lambda value: value.strip() != "")
+ABOVE_ZERO = Rule("above 0", lambda value: value > 0)
+# What stands in _build beside the profiles' folders, or in them.
+RESERVED = (
+    "html", "html.old", "jupyter", "tools", "reports", "render", "source", "executed", "results",
+    "runs", "rows", "own", "data",
+)  # fmt: skip
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # of Windows
+
+
+def _names_a_folder(name: str) -> bool:
+    """Say whether a folder of this name may lie in _build, on any system."""
+    plain = re.fullmatch(r"\w([\w. -]{0,62}[\w-])?", name)
+    return bool(plain) and name.lower() not in RESERVED and not _DEVICES.fullmatch(name)
+
+
+NAME = Rule(
+    "up to 64 letters, digits, '.', '_' or '-', as it names a folder in _build, and not "
+    + ", ".join(RESERVED),
+    _names_a_folder,
+)
+
+_TYPES = {
+    int: ("a whole number", lambda v: isinstance(v, int) and not isinstance(v, bool)),
+    float: (
+        "a finite number",
+        lambda v: isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v),
+    ),
+    str: ("text", lambda v: isinstance(v, str)),
+    bool: ("True or False", lambda v: isinstance(v, bool)),
+    tuple: (
+        "a list of whole numbers",
+        lambda v: isinstance(v, tuple | list) and all(_TYPES[int][1](item) for item in v),
+    ),
+}
+
+
+def setting(rule: Rule, default: Any = dataclasses.MISSING) -> Any:
+    """Return a dataclass field whose value `check` holds against a Rule."""
+    return field(default=default, metadata={"rule": rule})
+
+
+def check(cls: type, values: Mapping[str, Any], where: str) -> None:
+    """Raise SDNError unless every value has the type of its field in `cls` and keeps its Rule.
+
+    A float may be written as a whole number; True and False are no numbers. `where` stands before
+    the name of the setting.
+    """
+    hints = get_type_hints(cls)
+    for f in dataclasses.fields(cls):
+        if f.name not in values:
+            continue
+        value, hint = values[f.name], hints[f.name]
+        kinds = get_args(hint) if type(None) in get_args(hint) else (hint,)
+        if value is None and type(None) in kinds:
+            continue
+        kind, rule = kinds[0], f.metadata.get("rule")
+        kind = getattr(kind, "__origin__", kind)
+        if kind in _TYPES:
+            says, holds = _TYPES[kind]
+        else:
+            says, holds = "settings by name", lambda v, kind=kind: isinstance(v, kind)
+        if not holds(value) or (rule and not rule.holds(value)):
+            if rule and rule.choices and isinstance(value, str):
+                hint = near(value, map(str, rule.choices))
+                raise SDNError(f"{where} has the unknown {f.name} {value!r}: {hint}")
+            wants = f"{says}, {rule.says}" if rule else says
+            raise SDNError(f"{where}.{f.name} is {_brief(value)}: it takes {wants}")
+
+
+class Config:
+    """A frozen dataclass of settings, checked whenever one is made."""
+
+    def __post_init__(self) -> None:
+        """Raise SDNError for a value that its setting does not take."""
+        check(type(self), vars(self), type(self).__name__)
+
+
+# --- the settings -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Config):
     """PaintedBirds: image side in pixels, species, and images a species.
 
     Many species with few pictures each: with 150 species, as in CUB, a network learns the species
     by heart and reads unseen combinations of colours poorly.
     """
 
-    size: int = 64
-    species: int = 6000
-    test_species: int = 700
-    images_per_species: int = 3
-    captions: int = 10
-    seed: int = 0
+    size: int = setting(SIZE, 64)
+    species: int = setting(_from(1), 6000)
+    test_species: int = setting(_from(1), 700)
+    images_per_species: int = setting(_from(1), 3)
+    captions: int = setting(_from(1), 10)
+    seed: int = setting(SEED, 0)
 
     @property
     def folder(self) -> Path:
-        """Where this data set is cached in the prepared form."""
+        """Where this data set is cached in the prepared form; SDNError without a checkout."""
         counts = f"{self.species}x{self.images_per_species}x{self.captions}"
-        return ROOT / "data" / f"painted_birds-{self.size}-{counts}-seed{self.seed}"
+        return project() / "data" / f"painted_birds-{self.size}-{counts}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Config):
     """Teacher, student and text encoder: VGG depth, width multiplier, widths of the text path.
 
     With `student_norm` a student has batch norm while it is trained; `student_init` and
@@ -51,49 +188,56 @@ class NetworkConfig:
     `data_scripts/convert_weights.py`, from the project's folder; without it the teacher is trained.
     """
 
-    depth: int = 13
-    width: float = 0.25
-    fc_width: int = 768
-    text_dim: int = 1024
-    text_variant: str = "icml"
-    pooling: str = "avg"
-    preprocessing: str = "imagenet"
+    depth: int = setting(_one_of(11, 13, 16, 19), 13)
+    width: float = setting(_from(1 / 64, 4), 0.25)
+    fc_width: int = setting(_from(1), 768)
+    text_dim: int = setting(_from(1), 1024)
+    text_variant: str = setting(_one_of("cvpr", "icml"), "icml")
+    pooling: str = setting(_one_of("avg", "max"), "avg")
+    preprocessing: str = setting(_one_of("imagenet", "matconvnet", "authors", "unit"), "imagenet")
     student_norm: bool = True
-    student_init: str = "he"
-    student_output: str = "unit"
-    teacher_weights: str | None = None
+    student_init: str = setting(_one_of("he", "authors"), "he")
+    student_output: str = setting(_one_of("unit", "authors"), "unit")
+    teacher_weights: str | None = setting(NOT_BLANK, None)
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Config):
     """One training: `steps` of `batch` samples, Adam with a one-cycle or constant learning rate.
 
     `clip` bounds the gradient's norm (0: no bound); `precision` is 'fp32' or 'bf16' autocast.
     `image_weight` multiplies the image term of a stage's loss: the authors' pictures are in 0..255,
     ours in 0..1. A student's batch holds `captions_together` captions of each of its pictures.
     With `compiled`, forward and backward pass go through `torch.compile`: meant for a GPU.
+    `streams` says how draws for different purposes are told apart, see `sdn_lib.randomness`:
+    'labelled', or 'numbered', as for the trainings that ship.
     """
 
-    steps: int
-    batch: int = 64
-    learning_rate: float = 1e-3
-    schedule: str = "one_cycle"
-    clip: float = 10.0
-    precision: str = "bf16"
-    image_weight: float = 1.0
-    captions_together: int = 1
+    steps: int = setting(_from(1))
+    batch: int = setting(_from(1), 64)
+    learning_rate: float = setting(ABOVE_ZERO, 1e-3)
+    schedule: str = setting(_one_of("one_cycle", "constant"), "one_cycle")
+    clip: float = setting(_from(0), 10.0)
+    precision: str = setting(_one_of("fp32", "bf16"), "bf16")
+    image_weight: float = setting(_from(0), 1.0)
+    captions_together: int = setting(_from(1), 1)
     compiled: bool = False
-    seed: int = 0
-    log_every: int = 10
-    checkpoint_every: int = 250
+    streams: str = setting(STREAMS, "labelled")
+    seed: int = setting(SEED, 0)
+    log_every: int = setting(_from(1), 10)
+    checkpoint_every: int = setting(_from(1), 250)
 
 
 @dataclass(frozen=True)
-class EvaluationConfig:
-    """How many test images and captions are judged, and the seeds that pick the captions."""
+class EvaluationConfig(Config):
+    """How many test images and captions are judged, and the seeds that pick the captions.
 
-    images: int = 2000
-    seeds: tuple[int, ...] = (0, 1, 2)
+    `streams` as in TrainConfig; the figures of record have numbered ones.
+    """
+
+    images: int = setting(_from(2), 2000)
+    seeds: tuple[int, ...] = setting(SEEDS, (0, 1, 2))
+    streams: str = setting(STREAMS, "labelled")
 
 
 def _own_birds(**changes) -> DataConfig:
@@ -106,8 +250,13 @@ def _student(steps: int, **changes) -> TrainConfig:
     return TrainConfig(steps, **{**settings, "checkpoint_every": 1000, **changes})
 
 
+def _shipped(training: TrainConfig) -> TrainConfig:
+    """Return a training with the streams that the shipped networks were trained with."""
+    return dataclasses.replace(training, streams="numbered")
+
+
 @dataclass(frozen=True)
-class Profile:
+class Profile(Config):
     """A named set of all settings; `seed` is for sampling and live runs in the chapters.
 
     `teacher_data` and `judge_data` are birds of the teacher's and the evaluator's own, as ImageNet
@@ -118,31 +267,37 @@ class Profile:
     pair of a photograph and a caption of its.
     """
 
-    name: str
+    name: str = setting(NAME)
     data: DataConfig = field(default_factory=DataConfig)
     teacher_data: DataConfig = field(default_factory=lambda: _own_birds(seed=2000))
     judge_data: DataConfig = field(default_factory=lambda: _own_birds(seed=1000))
     network: NetworkConfig = field(default_factory=NetworkConfig)
     evaluator: TrainConfig = field(
-        default_factory=lambda: TrainConfig(2000, learning_rate=2e-3, seed=100)
+        default_factory=lambda: _shipped(TrainConfig(2000, learning_rate=2e-3, seed=100))
     )
-    teacher: TrainConfig = field(default_factory=lambda: TrainConfig(3000, seed=1))
-    text: TrainConfig = field(default_factory=lambda: TrainConfig(4000, seed=2))
-    stage_one: TrainConfig = field(default_factory=lambda: _student(8000, seed=3))
+    teacher: TrainConfig = field(default_factory=lambda: _shipped(TrainConfig(3000, seed=1)))
+    text: TrainConfig = field(default_factory=lambda: _shipped(TrainConfig(4000, seed=2)))
+    stage_one: TrainConfig = field(default_factory=lambda: _shipped(_student(8000, seed=3)))
     stage_two: TrainConfig = field(
-        default_factory=lambda: _student(10000, learning_rate=1e-3, image_weight=20.0, seed=4)
+        default_factory=lambda: _shipped(
+            _student(10000, learning_rate=1e-3, image_weight=20.0, seed=4)
+        )
     )
-    baseline: TrainConfig = field(default_factory=lambda: _student(30670, seed=3))
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    live_steps: int = 200
-    seed: int = 0
-    photos: str | None = None
-    output_dir: str | None = None
+    baseline: TrainConfig = field(default_factory=lambda: _shipped(_student(30670, seed=3)))
+    evaluation: EvaluationConfig = field(
+        default_factory=lambda: EvaluationConfig(streams="numbered")
+    )
+    live_steps: int = setting(_from(1), 200)
+    seed: int = setting(SEED, 0)
+    photos: str | None = setting(NOT_BLANK, None)
+    output_dir: str | None = setting(NOT_BLANK, None)
 
     @property
     def runs(self) -> Path:
-        """Where this profile's own trainings go."""
-        return Path(self.output_dir) if self.output_dir else ROOT / "_build" / self.name / "runs"
+        """Where this profile's own trainings go; SDNError where that would be no project."""
+        if self.output_dir:
+            return Path(self.output_dir)
+        return project() / "_build" / self.name / "runs"
 
     @property
     def shipped(self) -> Path:
@@ -154,35 +309,58 @@ class Profile:
         return json.dumps(dataclasses.asdict(self), indent=1)
 
 
-def from_json(text: str) -> Profile:
-    """Return the profile that `to_json` wrote; SDNError for a key that does not exist."""
+def from_json(text: str, where: str = "profile") -> Profile:
+    """Return the profile that `to_json` wrote.
+
+    Raises SDNError for text that is no JSON object, for a key that does not exist or comes twice,
+    and for a value that its setting does not take; `where` says which profile.
+    """
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, where))
     except json.JSONDecodeError as error:
-        raise SDNError(f"the profile is not JSON ({error})") from None
-    return from_dict(Profile, values)
+        raise SDNError(f"{where} is not JSON ({error})") from None
+    except RecursionError:
+        raise SDNError(f"{where} is nested too deeply to be a profile") from None
+    return from_dict(Profile, values, where)
+
+
+def _once(pairs: Sequence[tuple[str, Any]], where: str) -> dict[str, Any]:
+    """Return a dict of JSON's pairs; SDNError for a key that comes twice."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise SDNError(f"{where} has the setting {twice!r} twice: keep one")
+    return values
 
 
 def from_dict(cls: type, values: Mapping[str, Any], where: str = "profile") -> Any:
-    """Build a config dataclass from nested dicts; SDNError lists near matches of unknown keys."""
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    """Build a config dataclass from nested dicts.
+
+    Raises SDNError for unknown keys, with the near matches, for one that is missing, and for a
+    value that its setting does not take.
+    """
+    if not isinstance(values, Mapping):
+        raise SDNError(f"{where} is {_brief(values)}: it takes settings by name, {{...}}")
+    fields, hints = {f.name: f for f in dataclasses.fields(cls)}, get_type_hints(cls)
     kwargs = {}
     for key, value in values.items():
         if key not in fields:
-            raise SDNError(f"{where} has no setting {key!r}: {near(key, fields)}")
-        nested = _NESTED.get(fields[key].type) if cls is Profile else None
-        if nested and isinstance(value, Mapping):
-            value = from_dict(nested, value, f"{where}.{key}")
+            raise SDNError(f"{where} has no setting {key!r}: {near(str(key), fields)}")
+        if dataclasses.is_dataclass(hints[key]) and not isinstance(value, hints[key]):
+            value = from_dict(hints[key], value, f"{where}.{key}")
         kwargs[key] = tuple(value) if isinstance(value, list) else value
-    try:
-        return cls(**kwargs)
-    except TypeError as error:
-        raise SDNError(f"{where} is incomplete: {error}") from None
+    needed = [name for name, f in fields.items() if f.default is f.default_factory]
+    lacking = [name for name in needed if name not in kwargs]
+    if lacking:
+        raise SDNError(f"{where} is incomplete: it has no {lacking[0]!r}")
+    check(cls, kwargs, where)
+    return cls(**kwargs)
 
 
-_NESTED = {
-    cls.__name__: cls for cls in (DataConfig, NetworkConfig, TrainConfig, EvaluationConfig)
-}
+def _brief(value: Any) -> str:
+    said = repr(value)
+    return said if len(said) <= 40 else said[:37] + "..."
 
 
 def _short(steps: int, **changes) -> TrainConfig:
@@ -297,20 +475,20 @@ PROFILES = {
 }
 
 
-def load(name: str, **overrides) -> Profile:
-    """Return the profile `name`, or that of a JSON file, with overrides.
+def load(name: str | Path, **overrides) -> Profile:
+    """Return the profile `name`, or that of a JSON file (UTF-8), with overrides.
 
     An override is a field ('seed=1') or a nested one with two underscores
-    ('stage_one__steps=50'); one that is None changes nothing. Raises SDNError for an unknown
-    profile or setting, listing the near matches.
+    ('stage_one__steps=50'); one that is None changes nothing. An `output_dir` is made absolute:
+    a file's starts from the file's folder, an override's from the working directory, and `~` is
+    the user's home. Raises SDNError for an unknown profile or setting, listing the near matches,
+    and for a value that its setting does not take.
     """
+    name = os.fspath(name)
     if name in PROFILES:
         profile = PROFILES[name]
-    elif name.endswith(".json"):
-        path = Path(name)
-        if not path.is_file():
-            raise SDNError(f"{path} is missing: name a profile file or one of {list(PROFILES)}")
-        profile = from_json(path.read_text(encoding="utf-8"))
+    elif is_file(name):
+        profile = _read(Path(os.path.expanduser(name)))
     else:
         raise SDNError(f"unknown profile {name!r}: {near(name, PROFILES)}")
     values = dataclasses.asdict(profile)
@@ -322,8 +500,42 @@ def load(name: str, **overrides) -> Profile:
         if rest:
             if not isinstance(values.get(target), dict):
                 raise SDNError(f"profile has no part {target!r}: {near(target, values)}")
-            place, target = values[target], rest[0]
+            place, target = values[target], "__".join(rest)
         if target not in place:
             raise SDNError(f"profile has no setting {key!r}: {near(target, place)}")
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
         place[target] = value
-    return from_dict(Profile, values)
+    return _resolved(from_dict(Profile, values), Path())
+
+
+def is_file(name: str) -> bool:
+    """Say whether a profile's name is that of a JSON file."""
+    return name.lower().endswith(".json")
+
+
+def _read(path: Path) -> Profile:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        known = ", ".join(PROFILES)
+        raise SDNError(f"{path} is missing: name a profile file, or one of {known}") from None
+    except OSError as error:
+        raise SDNError(f"{path} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise SDNError(f"{path} is not UTF-8: save it in that encoding") from None
+    return _resolved(from_json(text, str(path)), path.resolve().parent)
+
+
+def _resolved(profile: Profile, start: Path) -> Profile:
+    """Return a profile whose paths do not depend on the working directory of who reads it."""
+    photos, output = profile.photos, profile.output_dir
+    weights = profile.network.teacher_weights
+    return dataclasses.replace(
+        profile,
+        photos=photos and os.path.expanduser(photos),
+        output_dir=output and os.path.abspath(start / os.path.expanduser(output)),
+        network=dataclasses.replace(
+            profile.network, teacher_weights=weights and os.path.expanduser(weights)
+        ),
+    )

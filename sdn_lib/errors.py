@@ -17,3 +17,8 @@ def near(word: str, choices: Iterable[str]) -> str:
     if close:
         return "did you mean " + " or ".join(repr(c) for c in close) + "?"
     return "choose from " + ", ".join(repr(c) for c in choices)
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return `1 picture`, `2 pictures`, `11,788 pictures`: a number and its noun."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

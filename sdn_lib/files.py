@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from sdn_lib.errors import SDNError
 
 DAY = 86400
+
+# The longer first: the mark of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
 
 _REMEDIES = {
     errno.ENOSPC: "free some space, then run the same command again",
@@ -25,6 +34,7 @@ _REMEDIES = {
     errno.EACCES: "make it writable for you, or choose another place",
     errno.EPERM: "make it writable for you, or choose another place",
     errno.EROFS: "choose a place that can be written to",
+    errno.EFBIG: "a limit of yours or of the disk forbids files of this size: choose another place",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOTDIR: "a file stands where a folder is needed: move it away, or choose another place",
     errno.EISDIR: "a folder stands where a file is needed: move it away, or choose another place",
@@ -58,19 +68,44 @@ def writing(path: str | Path) -> Iterator[Path]:
         partial.chmod(mode)
         os.replace(partial, path)
     except OSError as error:
-        raise SDNError(explain(error, path)) from None
+        foreign = error.filename not in (None, str(partial))
+        raise SDNError(explain(error, error.filename if foreign else path)) from None
     finally:
         partial.unlink(missing_ok=True)
 
 
 def remove_leftovers(path: Path, older: float = DAY) -> None:
     """Remove the temporary files and folders of `path` that are `older` seconds or more."""
-    for left in path.parent.glob(f".{path.name}.????????.partial"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????.partial"):
         try:
             if time.time() - left.lstat().st_mtime >= older:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
         except FileNotFoundError:
             continue
+
+
+def read_text(path: str | Path, remedy: str) -> str:
+    """Return the text of a file, UTF-8, or UTF-16 or 32 with a byte order mark, which is dropped.
+
+    Raises SDNError with the file, the line and the `remedy` where it is no such text.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SDNError(f"{path} cannot be read ({reason}): {remedy}") from None
+    encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), "utf-8-sig")
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        kind = encoding.removesuffix("-sig").upper()
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise SDNError(
+            f"{path} cannot be read as text (line {line} is not {kind}): {remedy}"
+        ) from None
+    if "\0" in text:
+        raise SDNError(f"{path} cannot be read as text (it is not UTF-8): {remedy}")
+    return text
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -103,16 +138,23 @@ def read_json(path: str | Path, remedy: str, kind: type = dict) -> Any:
 
 
 @contextmanager
-def alone(path: str | Path) -> Iterator[None]:
-    """Let one process at a time make what goes to `path`."""
+def alone(path: str | Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Let one process at a time make what goes to `path`; `waiting` is called before a wait."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire()
     except OSError as error:
         raise SDNError(explain(error, path)) from None
     try:
         yield
     finally:
+        # Whoever waits for the file that goes notices, and takes a new one.
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
         lock.release()

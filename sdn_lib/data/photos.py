@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from sdn_lib.data import pickles, prepared
+from sdn_lib.data import pickles, pictures, prepared
 from sdn_lib.data.parallel import workers
 from sdn_lib.data.prepared import SPLITS
 from sdn_lib.errors import SDNError, near
@@ -297,11 +298,13 @@ def prepare(
 ) -> prepared.Prepared:
     """Write the prepared form of a reading, its images `size` pixels a side, and return it loaded.
 
-    Every image is made RGB and squeezed to a square whatever its aspect ratio, as the authors of
-    the paper do; with `crop`, StackGAN's square about the bird is cut out first. `resize` is one
-    of `FILTERS`. `progress` is called with the images done and their number. Raises SDNError, and
-    writes nothing, for an option that does not exist, an image that is missing, truncated or
-    refused by Pillow, and a box whose centre lies outside its image; the message names the file.
+    Every image is decoded as viewers show it, upright and on white (`pictures.read`), and squeezed
+    to a square whatever its aspect ratio, as the authors of the paper do; with `crop`, StackGAN's
+    square about the bird is cut out first. `resize` is one of `FILTERS`; `processes` (default: one
+    a core) changes nothing but the time it takes; `progress` is called with the images done and
+    their number. Raises SDNError, and writes nothing, for an option that does not exist, an image
+    that is missing, truncated or of a kind that is not read, and a box whose centre lies outside
+    its image; the message names the file.
     """
     if resize not in FILTERS:
         raise SDNError(f"prepare: unknown resize filter {resize!r}: {near(resize, FILTERS)}")
@@ -341,6 +344,7 @@ def prepare(
                 else None,
                 "resize": resize,
                 "aspect_ratio": "not kept",
+                "decoding": pictures.RULES,
                 "pillow": PIL.__version__,
             },
         )
@@ -355,7 +359,10 @@ def crop_to(image: Image.Image, box: Sequence[float]) -> Image.Image:
     x, y, width, height = (int(value) for value in box)  # StackGAN drops the fractions first
     middle, centre = (2 * x + width) // 2, (2 * y + height) // 2
     if min(width, height) < 1 or not (0 <= middle < image.width and 0 <= centre < image.height):
-        raise SDNError(f"the box {tuple(box)} lies outside the image of {image.size} pixels")
+        raise SDNError(
+            f"the box {tuple(box)} lies outside the image of {image.size} pixels; "
+            "fetch bounding_boxes.txt again"
+        )
     reach = max(1, int(0.75 * max(width, height)))
     return image.crop(
         (
@@ -375,15 +382,5 @@ def _open_all(job: tuple[list[Path], list, int, str]) -> np.ndarray:
 
 
 def _open(path: Path, box: list[float] | None, size: int, resize: str) -> np.ndarray:
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
-        if box is not None:
-            image = crop_to(image, box)
-    except SDNError as error:
-        raise SDNError(f"{path}: {error}; fetch bounding_boxes.txt again") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SDNError(
-            f"{path} is no whole image ({error}): unpack the archive of images again"
-        ) from None
+    image = pictures.read(path, None if box is None else partial(crop_to, box=box))
     return np.asarray(image.resize((size, size), FILTERS[resize]))

@@ -50,7 +50,7 @@ def same(one, other):
 # --- what is read -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("protocol", range(5))
+@pytest.mark.parametrize("protocol", range(6))
 def test_plain_values_come_back(tmp_path, protocol):
     draw = np.random.default_rng(0)
     value = [
@@ -60,10 +60,34 @@ def test_plain_values_come_back(tmp_path, protocol):
         draw.normal(size=(2, 10, 1024)).astype(np.float32),
         [draw.normal(size=(3, 4)).astype(kind) for kind in ("f2", ">f4", "f8", "i2", ">i8", "u1")],
         np.asfortranarray(draw.normal(size=(5, 6))),
+        draw.normal(size=(3, 4, 5)).transpose(1, 0, 2),
+        draw.normal(size=(8, 6))[::2, ::3],
+        np.array(2.5),
     ]
     found = pickles.load(saved(tmp_path, pickle.dumps(value, protocol)))
     assert found[2].keys() == value[2].keys() and same(found[2]["a"], value[2]["a"])
     assert same(found[:2] + found[3:], value[:2] + value[3:])
+
+
+@pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_arrays_of_numpy_1_and_2_come_back(tmp_path, core, protocol):
+    array = np.random.default_rng(0).normal(size=(3, 10, 64)).astype(np.float32)
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    content = pickle.dumps([array, frozen, np.float32(2)], protocol)
+    # Names carry their length from protocol 4 on.
+    for name in (b"numpy._core.multiarray", b"numpy._core.numeric"):
+        other = name.replace(b"numpy._core", core)
+        content = content.replace(
+            b"\x8c" + bytes([len(name)]) + name, b"\x8c" + bytes([len(other)]) + other
+        )
+        content = content.replace(b"c" + name, b"c" + other)
+    frame = content.find(b"\x95") if protocol >= 4 else -1
+    if frame >= 0 and core == b"numpy.core":
+        content = content[:frame] + content[frame + 9 :]
+    found = pickles.load(saved(tmp_path, content))
+    assert same(found, [array, frozen, np.float32(2)])
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -101,6 +125,7 @@ class Asks:
         return self.call
 
 
+FROMBUFFER = b"\x80\x05cnumpy._core.numeric\n_frombuffer\n"
 RECONSTRUCT = b"\x80\x02cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
 HUGE = b"\x8a\x06" + (1 << 40).to_bytes(6, "little")
 EMPTY = RECONSTRUCT + b"K\x00\x85U\x01b\x87R"
@@ -125,7 +150,25 @@ ATTACKS = {
     "EXT1": (b"\x80\x02\x82\x01.", r"instruction b'\\x82'"),
     "PERSID": (b"Pos.system\n.", "instruction b'P'"),
     "a set": (b"\x80\x04\x8f.", r"instruction b'\\x8f'"),
-    "a byte array": (b"\x80\x05\x96" + struct.pack("<Q", 1 << 60) + b".", r"instruction b'\\x96'"),
+    "a huge byte array": (b"\x80\x05\x96" + struct.pack("<Q", 1 << 60) + b".", "are announced"),
+    "a buffer from elsewhere": (b"\x80\x05\x97.", r"instruction b'\\x97'"),
+    "a byte array as a value": (b"\x80\x05\x96" + struct.pack("<Q", 1) + b"a.", "holds an object"),
+    "a huge shape, protocol 5": (
+        FROMBUFFER + b"(C\x00" + I8 + HUGE + b"\x85U\x01CtR.",
+        "comes with 0 bytes",
+    ),
+    "a shape below zero, protocol 5": (
+        FROMBUFFER + b"(C\x08aaaaaaaa" + I8 + b"J\xff\xff\xff\xff\x85U\x01CtR.",
+        "not plain",
+    ),
+    "no dtype, protocol 5": (FROMBUFFER + b"(C\x01aU\x01OK\x01\x85U\x01CtR.", "not plain"),
+    "an odd order, protocol 5": (FROMBUFFER + b"(C\x00" + I8 + b"K\x00\x85U\x01XtR.", "order"),
+    "one text for many arrays, protocol 5": (
+        b"\x80\x05]q\x00(B" + struct.pack("<I", 8 << 20) + bytes(8 << 20) + b"q\x010" + I8
+        + b"q\x020" + 9 * (FROMBUFFER[2:] + b"(h\x01h\x02J" + struct.pack("<i", 1 << 20)
+        + b"\x85U\x01CtR") + b"e.",
+        "more bytes than the file",
+    ),
     "calling text": (b"\x80\x02U\x06system)R.", "calls"),
     "calling an array's class": (b"\x80\x02cnumpy\nndarray\nJ\xff\xff\xff\x7f\x85R.", "callable"),
     "changing a function": (
@@ -186,7 +229,7 @@ def test_attacks_are_refused_before_anything_happens(tmp_path, monkeypatch, name
     assert np.dtype("i8") == np.int64 and np.dtype("i8").fields is None
 
 
-@pytest.mark.parametrize("protocol", range(5))
+@pytest.mark.parametrize("protocol", range(6))
 def test_reduce_tricks_are_refused_in_every_protocol(tmp_path, protocol):
     mark = tmp_path / "MARK"
     for trick in (Asks(mark.touch), Asks(eval, "1"), Asks(pickle.loads, b"N."), Asks(getattr, 1)):

@@ -1,8 +1,9 @@
 r"""Pickles from outside, read without running what they say.
 
-StackGAN published its splits and embeddings as Python 2 pickles, and a pickle is a program. `load`
-carries out only the instructions that build lists, tuples, dicts, text, numbers and numpy arrays
-of int or float; anything else stops it before it has happened.
+StackGAN published its splits and embeddings as Python 2 pickles, others have saved them again since
+(protocols 0 to 5, numpy 1 and 2), and a pickle is a program. `load` carries out only the
+instructions that build lists, tuples, dicts, text, numbers and numpy arrays of int or float;
+anything else stops it before it has happened.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 import os
 import pickle
 import re
+import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +27,7 @@ _INSTRUCTIONS = (
     "PROTO FRAME STOP MARK POP POP_MARK PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET "
     "NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT "
     "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
-    "BINBYTES SHORT_BINBYTES BINBYTES8 TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 "
+    "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 "
     "LIST EMPTY_LIST APPEND APPENDS DICT EMPTY_DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL"
 )
 _ADMITTED = (str, bytes, int, float, np.number, np.ndarray, type(None))
@@ -106,9 +108,10 @@ class _Reader(pickle._Unpickler):
             ("numpy", "ndarray"): _AN_ARRAY,
             ("_codecs", "encode"): self._bytes,
         }
-        for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            self._names[module, "scalar"] = self._scalar
-            self._names[module, "_reconstruct"] = _empty
+        for core in ("numpy.core", "numpy._core"):  # numpy 1 and 2
+            self._names[f"{core}.multiarray", "scalar"] = self._scalar
+            self._names[f"{core}.multiarray", "_reconstruct"] = _empty
+            self._names[f"{core}.numeric", "_frombuffer"] = self._array
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._names:
@@ -134,27 +137,44 @@ class _Reader(pickle._Unpickler):
         elif type(target) is np.ndarray:
             _, shape, dtype, fortran, raw = state
             raw = self._bytes(raw)
-            if not isinstance(dtype, np.dtype) or any(type(n) is not int or n < 0 for n in shape):
-                raise pickle.UnpicklingError("it describes an array that is not plain")
-            if math.prod(shape) * dtype.itemsize != len(raw):
-                raise pickle.UnpicklingError(
-                    f"an array of shape {tuple(shape)} and {dtype} comes with {len(raw)} bytes"
-                )
+            _check_array(shape, dtype, raw)
             target.__setstate__((1, tuple(shape), dtype, bool(fortran), raw))
         else:
             raise pickle.UnpicklingError("it changes an object that is no array")
 
+    def load_bytearray8(self) -> None:
+        # Python's own makes room before it looks whether so much is there.
+        (length,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(length)))
+
     dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
-    def _bytes(self, raw: str | bytes, encoding: str = "latin1") -> bytes:
+    def _bytes(self, raw: str | bytes | bytearray, encoding: str = "latin1") -> bytes | bytearray:
         # One text, named again and again, would otherwise fill the memory from a small file.
         self._budget -= len(raw)
         if self._budget < 0:
             raise pickle.UnpicklingError("its arrays hold more bytes than the file")
-        if encoding != "latin1" or type(raw) not in (str, bytes):
+        if encoding != "latin1" or type(raw) not in (str, bytes, bytearray):
             raise pickle.UnpicklingError("it encodes what is no text in latin1")
-        return raw if type(raw) is bytes else raw.encode("latin1")
+        return raw.encode("latin1") if type(raw) is str else raw
+
+    def _array(
+        self,
+        raw: bytes | bytearray,
+        dtype: np.dtype,
+        shape: tuple,
+        order: str,
+        axes: tuple | None = None,
+    ) -> np.ndarray:
+        """An array as protocol 5 has it: its bytes, then what they mean."""
+        raw = self._bytes(raw)
+        _check_array(shape, dtype, raw)
+        array = np.frombuffer(raw, dtype).astype(dtype.newbyteorder("="), copy=False)
+        if order == "K" and axes is not None:
+            return array.reshape(shape).transpose(axes)
+        return array.reshape(shape, order=order)
 
     def _scalar(self, dtype: np.dtype, raw: str | bytes) -> np.number:
         raw = self._bytes(raw)
@@ -167,6 +187,16 @@ def _dtype(code: str, *_: Any) -> np.dtype:
     if type(code) is not str or not re.fullmatch("[<>|=]?[iuf][1248]", code):
         raise pickle.UnpicklingError(f"it asks for arrays of dtype {code!r}, not of int or float")
     return np.dtype(code, False, True)  # a copy, for its byte order comes later
+
+
+def _check_array(shape: Any, dtype: Any, raw: bytes | bytearray) -> None:
+    plain = type(shape) is tuple and all(type(n) is int and n >= 0 for n in shape)
+    if not isinstance(dtype, np.dtype) or not plain:
+        raise pickle.UnpicklingError("it describes an array that is not plain")
+    if math.prod(shape) * dtype.itemsize != len(raw):
+        raise pickle.UnpicklingError(
+            f"an array of shape {shape} and {dtype} comes with {len(raw)} bytes"
+        )
 
 
 def _empty(kind: object, shape: tuple, _: str) -> np.ndarray:

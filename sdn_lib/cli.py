@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import ast
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sdn_lib.errors import SDNError, near
+from sdn_lib import program
+from sdn_lib.errors import SDNError, counted, near
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,28 +22,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Errors that the book raises on purpose print one line; any other keeps its traceback.
     """
-    options = parser().parse_args(arguments)
-    try:
-        return options.command(options) or 0
-    except SDNError as error:
-        detail = getattr(error, "detail", "")
-        if detail:
-            print(detail, file=sys.stderr)
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        said = f": {stop}" if str(stop) else ""
-        print(f"interrupted{said}; the same command goes on from here", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of a pipe left early, as `head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+
+    def work() -> int | None:
+        options = parser().parse_args(arguments)
+        return options.command(options)
+
+    return program.run(work, "the same command goes on from here")
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     top = _Parser(prog="sdn", description="Symmetrical Distillation Networks, as a book that runs.")
+    top.add_argument("--version", action=_Version, help="say which version this is, and stop")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run: Any, about: str, profile: bool = True) -> argparse.ArgumentParser:
@@ -122,8 +112,48 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class _Version(argparse.Action):
+    """Prints the version; looked up only when it is asked for, as that takes a while."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from sdn_lib import doctor
+
+        print(f"{parser.prog} {doctor.version()}")
+        parser.exit()
+
+
+class _Once(argparse._StoreAction):
+    """Stores the value of an option that may be given once."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = vars(namespace).setdefault("given", set())
+        if option_string and self.dest in given:
+            several = f": write {option_string} once, with all" if self.nargs == "+" else ""
+            raise argparse.ArgumentError(self, f"it comes twice{several}")
+        given.add(self.dest)
+        super().__call__(parser, namespace, values, option_string)
+
+
 class _Parser(argparse.ArgumentParser):
-    """Answers an unknown command with the near matches."""
+    """Says what is wrong in one line, and answers an unknown command with the near matches."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("action", None, _Once)
+        self.register("action", "store", _Once)
+
+    def error(self, message: str) -> None:
+        """Print one line and stop with status 2."""
+        self.exit(2, f"error: {message} (see `{self.prog} --help`)\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
@@ -150,8 +180,8 @@ def _data(options: argparse.Namespace) -> None:
     from sdn_lib import runs
 
     data = runs.dataset(profile)
-    counts = ", ".join(f"{len(data.indices(s))} {s}" for s in ("train", "test"))
-    print(f"{data.folder}: {len(data.images)} images ({counts})")
+    counts = ", ".join(f"{len(data.indices(s)):,} {s}" for s in ("train", "test"))
+    print(f"{data.folder}: {counted(len(data.images), 'image')} ({counts})")
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -160,8 +190,8 @@ def _train(options: argparse.Namespace) -> None:
 
     run = runs.train(options.name, profile)
     print(
-        f"{run.name}: loss {run.log[-1]['total']:.4f} after {run.log[-1]['step']} steps, "
-        f"saved in {run.folder}"
+        f"{run.name}: loss {run.log[-1]['total']:.4f} after "
+        f"{counted(run.log[-1]['step'], 'step')}, saved in {run.folder}"
     )
 
 
@@ -233,11 +263,23 @@ def _reproduce(options: argparse.Namespace) -> None:
         options.chapters,
         seed=options.seed,
         output_dir=options.output_dir,
-        parameters={name: _value(text) for name, text in options.parameter},
+        parameters=_parameters(options.parameter),
         fresh=options.fresh,
         workers=options.workers,
         report=lambda line: print(line, flush=True),
     )
+
+
+def _parameters(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return {name: value}; SDNError for a name that comes twice or has an option of its own."""
+    names = [name for name, _ in pairs]
+    for name in names:
+        if name in ("profile", "seed", "output_dir"):
+            option = name.replace("_", "-")
+            raise SDNError(f"-p {name} has an option of its own: write --{option}")
+        if names.count(name) > 1:
+            raise SDNError(f"-p {name} comes twice: keep one")
+    return {name: _value(text) for name, text in pairs}
 
 
 def _value(text: str) -> Any:

@@ -14,8 +14,12 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from sdn_lib import profiles
+from sdn_lib.errors import SDNError, counted
 from sdn_lib.machine import gigabytes, hardware
 from sdn_lib.profiles import ROOT
+
+NAME = "sdn-book"
 
 PYTHON = Version("3.11")
 MEMORY, DISK = 6e9, 2e9
@@ -40,19 +44,24 @@ def examine(root: Path = ROOT, say: Callable[[str], None] = print) -> int:
         missing += state == "missing"
         say(f"{state:<8} {what}")
 
-    version = ".".join(map(str, sys.version_info[:3]))
-    good = Version(version) >= PYTHON
-    tell("ok" if good else "missing", f"Python {version}" + ("" if good else f", need {PYTHON}"))
+    found = ".".join(map(str, sys.version_info[:3]))
+    good = Version(found) >= PYTHON
+    tell("ok" if good else "missing", f"Python {found}" + ("" if good else f", need {PYTHON}"))
+    try:
+        profiles.project()
+    except SDNError as error:
+        tell("missing", str(error))
+    lock = (root / "requirements.lock").is_file()
     for requirement, found in requirements(root):
+        remedy = "`pip install -r requirements.lock`" if lock else f"`pip install '{requirement}'`"
         if found is None:
-            tell("missing", f"{requirement}: `pip install -r requirements.lock`")
+            tell("missing", f"{requirement}: {remedy}")
         elif not requirement.specifier.contains(found, prereleases=True):
-            wanted = f"{requirement.name} {found}, need {requirement.specifier}"
-            tell("missing", f"{wanted}: `pip install -r requirements.lock`")
+            tell("missing", f"{requirement.name} {found}, need {requirement.specifier}: {remedy}")
     tell(*torch_pair())
     machine = hardware()
     memory, disk = machine["memory_bytes"], shutil.disk_usage(root).free
-    tell("ok", f"{machine['processor']}, {machine['cores']} cores")
+    tell("ok", f"{machine['processor']}, {counted(machine['cores'], 'core')}")
     enough = "ok" if memory >= MEMORY else "short"
     tell(enough, f"{gigabytes(memory)} of memory (the cpu profile wants {gigabytes(MEMORY)})")
     enough = "ok" if disk >= DISK else "short"
@@ -68,12 +77,31 @@ def examine(root: Path = ROOT, say: Callable[[str], None] = print) -> int:
     return 1 if missing else 0
 
 
+def version() -> str:
+    """Return the project's version, of the checkout or else of the installed package."""
+    project = profiles.BESIDE / "pyproject.toml"
+    if project.is_file():
+        return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
+    try:
+        return importlib.metadata.version(NAME)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
 def requirements(root: Path = ROOT) -> list[tuple[Requirement, str | None]]:
-    """Return the project's requirements with the version that is installed, None for none."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    """Return the project's requirements with the version that is installed, None for none.
+
+    Without a checkout, those of the installed package.
+    """
+    project = root / "pyproject.toml"
+    if project.is_file():
+        lines = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+    else:
+        lines = importlib.metadata.requires(NAME) or []
     found = []
-    for text in project["dependencies"]:
-        requirement = Requirement(text)
+    for requirement in map(Requirement, lines):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
         try:
             installed = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
@@ -84,9 +112,9 @@ def requirements(root: Path = ROOT) -> list[tuple[Requirement, str | None]]:
 
 def torch_pair() -> tuple[str, str]:
     """Return (state, finding) on torch and torchvision, which must be built for each other."""
-    done = subprocess.run(
-        [sys.executable, "-c", TORCH], capture_output=True, text=True, check=False
-    )
+    # Neither a file of the working directory nor the user's warnings count.
+    command = [sys.executable, "-P", "-W", "ignore", "-c", TORCH]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         cause = (done.stderr.strip().splitlines() or ["it crashed"])[-1]
         return "missing", f"torch and torchvision do not work together ({cause}): {remedy()}"
@@ -96,7 +124,9 @@ def torch_pair() -> tuple[str, str]:
 
 
 def remedy() -> str:
-    """Return the one command that installs a matching pair, in the versions of the lock."""
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    pair = [line.split(" ")[0] for line in lock if line.startswith(("torch==", "torchvision=="))]
+    """Return the one command that installs a matching pair, in the versions of the lock if any."""
+    lock = ROOT / "requirements.lock"
+    lines = lock.read_text(encoding="utf-8").splitlines() if lock.is_file() else []
+    pair = [line.split(" ")[0] for line in lines if line.startswith(("torch==", "torchvision=="))]
+    pair = pair or ["torch", "torchvision"]
     return f"install both together, `pip install --force-reinstall {' '.join(pair)}`"

@@ -5,27 +5,30 @@ Nothing executes here. A chapter without a good executed copy stops the renderin
 
 from __future__ import annotations
 
+import errno
 import importlib.util
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdn_lib.errors import SDNError
+from sdn_lib import files
+from sdn_lib.errors import SDNError, counted
 from sdn_lib.machine import gigabytes, seconds
 from sdn_lib.reproduce import (
     INJECTED,
     Layout,
+    alone,
+    kernel_environment,
     layout,
     read_record,
     shown,
     stale,
-    write_atomically,
 )
 
 if TYPE_CHECKING:
@@ -77,21 +80,24 @@ def book(
 ) -> Path:
     """Render the executed chapters of a profile as HTML and return the path of its index page.
 
-    Raises SDNError when a chapter has not been run or is stale, with the command that mends it,
-    and when Sphinx has any warning, with the warnings.
+    Raises SDNError when a chapter has not been run, is stale or damaged, with the command that
+    mends it, and when Sphinx has any warning, with the warnings.
     """
     place = layout(profile, root)
-    problems = {name: stale(place, name) for name in place.chapters()}
-    problems = {name: why for name, why in problems.items() if why}
-    if problems:
-        said = "; ".join(f"{name}: {why}" for name, why in problems.items())
-        raise SDNError(
-            f"the book cannot be rendered ({said}): run `sdn reproduce --profile {profile}` first"
-        )
-    source = assemble(place)
-    made = run_sphinx(place, source)
-    copy_mathjax(made / "_static" / "mathjax")
-    index = publish(made, place.root / "_build" / "html") / "index.html"
+    with alone(place, report):
+        problems = {name: stale(place, name) for name in place.chapters()}
+        problems = {name: why for name, why in problems.items() if why}
+        if problems:
+            said = "; ".join(f"{name}: {why}" for name, why in problems.items())
+            remedy = f"run `sdn reproduce --profile {profile}` first"
+            raise SDNError(f"the book cannot be rendered ({said}): {remedy}")
+        source = assemble(place)
+        made = run_sphinx(place, source)
+        copy_mathjax(made / "_static" / "mathjax")
+        target = place.root / "_build" / "html"
+        with files.alone(target):
+            publish(made, target)
+    index = target / "index.html"
     report(f"book of profile {place.profile}: open {shown(index, place)}")
     return index
 
@@ -102,7 +108,7 @@ def assemble(place: Layout) -> Path:
     import yaml
 
     target = place.build / "source"
-    shutil.rmtree(target, ignore_errors=True)
+    remove(target)
     skip = shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints", "_build")
     shutil.copytree(place.book, target, ignore=skip)
     for name in place.chapters():
@@ -115,35 +121,36 @@ def assemble(place: Layout) -> Path:
     config = yaml.safe_load((place.root / "_config.yml").read_text(encoding="utf-8"))
     if place.profile == "smoke":
         config.setdefault("html", {})["announcement"] = SMOKE
-    write_atomically(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
+    files.write_text(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
     records = [read_record(place, name) for name in place.chapters()]
-    write_atomically(target / "status.md", status(records))
+    files.write_text(target / "status.md", status(records))
     folder = place.root / "results" / "benchmarks"
     measured = [path for name in BENCHMARKS if (path := folder / f"{name}.json").exists()]
     if measured:
-        write_atomically(target / "speed.md", speed(measured, target / "_static"))
+        files.write_text(target / "speed.md", speed(measured, target / "_static"))
     return target
 
 
 def run_sphinx(place: Layout, source: Path) -> Path:
     """Run Jupyter Book with every warning an error; return the folder of the HTML."""
     output = place.build / "render"
-    shutil.rmtree(output, ignore_errors=True)
+    remove(output)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
     command += [str(source), "--path-output", str(output), "--config", str(source / "_config.yml")]
     command += ["-n", "-W", "--keep-going"]
-    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONHASHSEED": "0", "NO_COLOR": "1"}
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
-        cwd=place.root,
-        check=False,
-    )
+    with kernel_environment(place.root):
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, "MPLBACKEND": "Agg", "NO_COLOR": "1"},
+            cwd=place.root,
+            check=False,
+        )
     log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).replace(f"{source}/", "")
-    write_atomically(place.build / "render.log", log)
+    files.write_text(place.build / "render.log", log)
     made = output / "_build" / "html"
     if done.returncode != 0 or not (made / "index.html").exists():
         lines = log.splitlines()
@@ -168,14 +175,50 @@ def copy_mathjax(folder: Path) -> None:
 
 
 def publish(made: Path, target: Path) -> Path:
-    """Move rendered HTML to where it is read, in one step for whoever has it open."""
-    old = target.with_name("html.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    made.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    """Move rendered HTML to where it is read, in one step for whoever has it open.
+
+    `target` may be a link, or on another disk than `made`. Where it cannot be moved aside, as a
+    mount cannot, what is in it is replaced.
+    """
+    place = target.resolve()
+    if place.exists() and not place.is_dir():
+        raise SDNError(f"{target} is a file: move it away, the book's folder goes there")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    remove(place.with_name("html.old"))  # of earlier versions
+    files.remove_leftovers(place)
+    new, old = (
+        place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.partial") for _ in range(2)
+    )
+    try:
+        shutil.move(made, new)
+    except PermissionError:
+        new = made  # nothing may be put beside the target
+    except shutil.Error as error:  # a list of (from, to, reason)
+        remove(new)
+        raise SDNError(f"{target} could not be written: {error.args[0][0][2]}") from None
+    try:
+        if place.exists():
+            place.rename(old)
+        new.rename(place)
+    except OSError as error:
+        if old.exists():
+            old.rename(place)
+        if error.errno not in (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM):
+            raise
+        for path in place.iterdir():
+            remove(path)
+        shutil.copytree(new, place, dirs_exist_ok=True)
+        remove(new)
+    remove(old)
     return target
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link (not what it points to) or a folder with all that is in it, if any."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def status(records: Sequence[dict]) -> str:
@@ -232,10 +275,9 @@ def speed(measured: Sequence[Path], static: Path | None = None) -> str:
     if not any(path.stem == "gpu" for path in measured):
         lines += [*NO_GPU.splitlines(), ""]
     for path in measured:
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise SDNError(f"{path} is no JSON ({error}): run its benchmark again") from None
+        facts = files.read_json(path, "run its benchmark again, or delete it")
+        if lacking := {"tables", "versions", "when", "hardware", "git"} - facts.keys():
+            raise SDNError(f"{path} has no {min(lacking)!r}: run its benchmark again, or delete it")
         title = "GPU" if path.stem == "gpu" else path.stem.capitalize()
         lines += [f"## {title}", ""]
         if static and path.stem == "training":
@@ -300,7 +342,10 @@ def grouped(records: Sequence[dict], describe: Callable[[dict], str]) -> list[st
         groups.setdefault(describe(record), []).append(record["chapter"][:2])
     if len(groups) == 1:
         return [f"- {text}" for text in groups]
-    return [f"- {text} (chapters {', '.join(names)})" for text, names in groups.items()]
+    return [
+        f"- {text} (chapter{'s' * (len(names) > 1)} {', '.join(names)})"
+        for text, names in groups.items()
+    ]
 
 
 def weights(numbers: dict) -> str:
@@ -322,5 +367,5 @@ def describe_hardware(hardware: dict) -> str:
     """Return one line on a machine."""
     gpu = ", ".join(hardware["accelerators"]) or "no GPU"
     memory = gigabytes(hardware["memory_bytes"])
-    cores = f"{hardware['cores']} cores"
+    cores = counted(hardware["cores"], "core")
     return f"{hardware['processor']}, {cores}, {memory}, {gpu}, {hardware['system']}"

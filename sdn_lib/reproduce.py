@@ -1,13 +1,15 @@
 """Run chapters and rows of the ablation with papermill, and keep a record of each run.
 
-A chapter's record says which source, library, weights, parameters, hardware and versions its
-executed copy came from. As long as all of them still hold, the chapter is not run again.
+A chapter's record says which source, library, weights, parameters, packages and hardware its
+executed copy came from. As long as all but the hardware still hold, and the copy is the one that
+the run left, the chapter is not run again.
 """
 
 from __future__ import annotations
 
 import ast
 import concurrent.futures
+import dataclasses
 import hashlib
 import json
 import math
@@ -17,19 +19,21 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sdn_lib import profiles
+from sdn_lib import files, profiles
 from sdn_lib.errors import SDNError, near
 from sdn_lib.machine import gigabytes, git_state, hardware, peak_memory, seconds, versions
 
 LIBRARY = Path(__file__).resolve().parent
 # What cannot change a chapter's outputs does not make them stale.
-NOT_HASHED = ("cli.py", "doctor.py", "machine.py", "render.py", "reproduce.py", "__main__.py")
+NOT_HASHED = (
+    "cli.py", "doctor.py", "machine.py", "program.py", "render.py", "reproduce.py", "__main__.py",
+)  # fmt: skip
 INJECTED = "injected-parameters"
 
 
@@ -79,7 +83,8 @@ class Layout:
 
 def layout(profile: str, root: str | Path | None = None) -> Layout:
     """Return the Layout of a profile (name or JSON file); SDNError lists near matches of a name."""
-    return Layout(Path(root or profiles.ROOT).resolve(), profiles.load(profile).name)
+    name = profiles.load(profile).name
+    return Layout(Path(root or profiles.project()).resolve(), name)
 
 
 def select(names: Sequence[str], chapters: Sequence[str] | None) -> list[str]:
@@ -88,14 +93,17 @@ def select(names: Sequence[str], chapters: Sequence[str] | None) -> list[str]:
     A choice is a number ('5', '05'), a name ('05_stage_one') or its tail ('stage_one'); None
     chooses all. SDNError lists the near matches of one that does not exist.
     """
-    if not chapters:
+    if chapters is None:
         return list(names)
+    if not chapters:
+        raise SDNError("no chapter is named: name one, or leave the choice out to run all")
     chosen = set()
-    for choice in chapters:
-        number = f"{int(choice):02d}_" if str(choice).isdigit() else None
+    for choice in map(str, chapters):
+        # Unicode has more digits than int() reads.
+        number = f"{int(choice):02d}_" if choice.isascii() and choice.isdigit() else None
         hits = [n for n in names if choice in (n, n[3:]) or (number and n.startswith(number))]
         if not hits:
-            raise SDNError(f"unknown chapter {choice!r}: {near(str(choice), names)}")
+            raise SDNError(f"unknown chapter {choice!r}: {near(choice, names)}")
         chosen.update(hits)
     return [name for name in names if name in chosen]
 
@@ -115,35 +123,51 @@ def reproduce(
     """Run chapters in reading order at a profile and return their records.
 
     `output_dir` and `parameters` are handed to every chosen chapter; a parameter that a chapter
-    does not have raises SDNError before anything runs. A chapter whose record still holds is not
-    run again unless `fresh`; where only its text changed, the outputs are kept. The first chapter
-    that fails raises ChapterError and stops the run; its notebook is kept as NAME.failed.ipynb.
-    `workers` run side by side and share the processors: sooner done, but each takes longer.
+    does not have, or a setting's value that the setting does not take, raises SDNError before
+    anything runs. A chapter whose record still holds is not run again unless `fresh`; where only
+    its text changed, the outputs are kept. The first chapter that fails raises ChapterError and
+    stops the run; its notebook is kept as NAME.failed.ipynb. `workers` run side by side and share
+    the processors: sooner done, but each takes longer. Another run of the same profile is waited
+    for.
     """
+    if workers < 1:
+        raise SDNError(f"workers={workers} is below 1")
     place = layout(profile, root)
     paths = place.chapters()
     names = select(list(paths), chapters)
-    if profile.endswith(".json"):
-        profile = str(Path(profile).resolve())
-    values = {"profile": profile, "seed": seed, **(parameters or {})}
+    values = {"profile": _portable(profile), "seed": seed, **(parameters or {})}
     if output_dir is not None:
-        values["output_dir"] = str(Path(output_dir).resolve())
+        values["output_dir"] = os.path.abspath(os.path.expanduser(output_dir))
     for name in names:
         check_parameters(paths[name], values)
+    settings = {f.name for f in dataclasses.fields(profiles.Profile)} & set(values)
+    profiles.load(profile, **{setting: values[setting] for setting in settings})
     width, records, jobs = max(map(len, names)), {}, []
-    for name in names:
-        reason = "fresh run asked for" if fresh else stale(place, name, values)
-        if reason and reason != TEXT_CHANGED:
-            jobs.append((place, name, values))
-            continue
-        records[name] = refresh(place, name) if reason else read_record(place, name)
-        said = "text renewed, outputs kept" if reason else "up to date"
-        report(f"{name:<{width}}  {said}")
-    for (_, name, _), record in at_once(run, jobs, workers, place.root):
-        records[name] = record
-        said = f"{seconds(record['seconds'])}, {gigabytes(record['peak_memory_bytes'])} peak"
-        report(f"{name:<{width}}  {said}")
+    with alone(place, report):
+        for name in names:
+            reason = "fresh run asked for" if fresh else stale(place, name, values)
+            if reason and reason != TEXT_CHANGED:
+                jobs.append((place, name, values))
+                continue
+            records[name] = refresh(place, name) if reason else read_record(place, name)
+            said = "text renewed, outputs kept" if reason else "up to date"
+            report(f"{name:<{width}}  {said}")
+        for (_, name, _), record in at_once(run, jobs, workers, place.root):
+            records[name] = record
+            said = f"{seconds(record['seconds'])}, {gigabytes(record['peak_memory_bytes'])} peak"
+            report(f"{name:<{width}}  {said}")
     return [records[name] for name in names]
+
+
+def _portable(profile: str) -> str:
+    """Return a profile's name as chapters, which have another working directory, find it too."""
+    return os.path.abspath(os.path.expanduser(profile)) if profiles.is_file(profile) else profile
+
+
+def alone(place: Layout, report: Callable[[str], None]) -> AbstractContextManager[None]:
+    """Let one process at a time run, or render, a profile's chapters; say so before a wait."""
+    waiting = f"waiting for another `sdn` that is at work on profile {place.profile}"
+    return files.alone(place.build / "executed", lambda: report(waiting))
 
 
 def at_once(
@@ -179,10 +203,9 @@ def at_once(
 
 def check_parameters(path: Path, values: Mapping[str, Any]) -> None:
     """Raise SDNError unless the chapter has one `parameters` cell that knows every given name."""
-    import nbformat
     from papermill.inspection import inspect_notebook
 
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read_source(path)
     cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
         raise SDNError(
@@ -203,8 +226,6 @@ def run(place: Layout, name: str, values: Mapping[str, Any]) -> dict:
     The executed copy appears under its name only once it has passed. ChapterError says which cell
     failed and keeps the notebook as NAME.failed.ipynb.
     """
-    import nbformat
-
     source_path, target = place.chapters()[name], place.executed(name)
     partial, failed = (target.with_name(f"{name}.{kind}.ipynb") for kind in ("running", "failed"))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -219,7 +240,7 @@ def run(place: Layout, name: str, values: Mapping[str, Any]) -> dict:
     for key in ("input_path", "output_path"):
         executed.metadata.get("papermill", {}).pop(key, None)
     try:
-        numbers = gate(nbformat.read(source_path, as_version=4), executed, name)
+        numbers = gate(read_source(source_path), executed, name)
     except ChapterError as error:
         partial.replace(failed)
         raise ChapterError(f"{error}; see {shown(failed, place)}") from None
@@ -238,10 +259,35 @@ def run(place: Layout, name: str, values: Mapping[str, Any]) -> dict:
         "origin": origin,
         "numbers": numbers,
     }
-    write_atomically(partial, nbformat.writes(executed))
-    partial.replace(target)
-    write_atomically(place.record(name), json.dumps(record, indent=1) + "\n")
+    record = _keep(place, name, executed, record)
+    partial.unlink(missing_ok=True)
     return record
+
+
+def _keep(place: Layout, name: str, executed: Any, record: dict) -> dict:
+    """Write a chapter's executed copy, then its record, which knows the copy; return the record."""
+    import nbformat
+
+    text = nbformat.writes(executed)
+    record = {**record, "executed": _digest(text)}
+    files.write_text(place.executed(name), text)
+    files.write_json(place.record(name), record)
+    return record
+
+
+def read_source(path: Path) -> Any:
+    """Return a chapter's notebook without outputs; SDNError names a file that is none."""
+    import nbformat
+
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # nbformat raises what it happens on
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise SDNError(
+            f"{path} is no notebook ({said[0]}): get it back, with `git checkout` for one"
+        ) from None
+    return notebook
 
 
 def _execute(
@@ -272,6 +318,10 @@ def _execute(
         if isinstance(error, PapermillExecutionError):
             detail = "\n".join(error.traceback) or f"{error.ename}: {error.evalue}"
             where = f" in cell In [{error.exec_count}] with {error.ename}: {error.evalue}"
+            if error.ename == SDNError.__name__:
+                detail = ""  # it says what to do; where it was raised stays in the notebook
+        elif isinstance(error, OSError):
+            detail, where = "", f": {files.explain(error)}"
         elif type(error).__name__ == "DeadKernelError":
             where = ": its kernel died, out of memory perhaps"
         else:
@@ -301,15 +351,19 @@ def ablate(
 
     from sdn_lib import ablation
 
+    if workers is not None and workers < 1:
+        raise SDNError(f"workers={workers} is below 1")
     place = layout(profile, root)
-    chosen = profiles.load(profile, output_dir=output_dir and str(Path(output_dir).resolve()))
+    chosen = profiles.load(profile, output_dir=output_dir)
+    for seed in seeds:
+        profiles.load(profile, seed=seed)
     folder = Path(folder or ablation.folder_of(chosen)).resolve()
-    values = {"profile": str(Path(profile).resolve()) if profile.endswith(".json") else profile}
+    values = {"profile": _portable(profile)}
     values |= {"folder": str(folder), "output_dir": chosen.output_dir}
     jobs = [
         (place, {**values, "row": row, "seed": seed})
-        for seed in seeds
-        for row in rows or ablation.ROWS
+        for seed in dict.fromkeys(seeds)
+        for row in dict.fromkeys(rows or ablation.ROWS)
         if not ablation.kept(row, seed, chosen, folder)
     ]
     if workers is None:
@@ -396,13 +450,23 @@ def stale(place: Layout, name: str, values: Mapping[str, Any] | None = None) -> 
     """Return why a chapter's executed copy does not hold, or None when it does.
 
     TEXT_CHANGED means that the code and its outputs still do. `values` are the parameters that it
-    must have been run with, or None to accept any.
+    must have been run with, or None to accept any. Hardware is not compared, nor the build of a
+    package for it ('2.15.0+cpu').
     """
-    if not place.executed(name).exists() or not place.record(name).exists():
+    executed = place.executed(name)
+    if not executed.exists() or not place.record(name).exists():
         return "it has not been run"
-    record, now = read_record(place, name), fingerprints(place, name)
+    now = fingerprints(place, name)
+    try:
+        record = read_record(place, name)
+    except SDNError:
+        return "its record is damaged"
+    if not executed.is_file() or record["executed"] != _digest_file(executed):
+        return "its executed copy is damaged, or was changed by hand"
     if values is not None and record["parameters"] != dict(values):
         return "its parameters changed"
+    if changed := _other_versions(record["versions"], versions()):
+        return f"packages changed ({changed})"
     for key, said in (
         ("code", "its code changed"),
         ("library", "sdn_lib changed"),
@@ -416,12 +480,25 @@ def stale(place: Layout, name: str, values: Mapping[str, Any] | None = None) -> 
     return None
 
 
+def _other_versions(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return the packages that are not what they were: 'numpy 2.4.1, now 2.5.0'.
+
+    What renders pages decides no output, and a local part ('+cu132') names hardware.
+    """
+    said = []
+    for package in sorted((set(then) | set(now)) - {"jupyter-book"}):
+        old, new = (str(found.get(package, "none")).split("+")[0] for found in (then, now))
+        if old != new:
+            said.append(f"{package} {old}, now {new}")
+    return "; ".join(said)
+
+
 def refresh(place: Layout, name: str) -> dict:
     """Put a chapter's new text around the outputs it has, and return the renewed record."""
     import nbformat
 
     old = nbformat.read(place.executed(name), as_version=4)
-    new = nbformat.read(place.chapters()[name], as_version=4)
+    new = read_source(place.chapters()[name])
     injected = [c for c in old.cells if INJECTED in c.metadata.get("tags", [])]
     ran = iter(c for c in old.cells if c.cell_type == "code" and c not in injected)
     for cell in new.cells:
@@ -430,22 +507,51 @@ def refresh(place: Layout, name: str) -> dict:
             cell.outputs, cell.execution_count = before.outputs, before.execution_count
     at = next(i for i, c in enumerate(new.cells) if "parameters" in c.metadata.get("tags", []))
     new.cells[at + 1 : at + 1] = injected
-    source = nbformat.read(place.chapters()[name], as_version=4)
-    numbers = gate(source, new, name)
+    numbers = gate(read_source(place.chapters()[name]), new, name)
     record = {**read_record(place, name), "numbers": numbers, "origin": fingerprints(place, name)}
-    record["title"] = title(new, name)
-    write_atomically(place.executed(name), nbformat.writes(new))
-    write_atomically(place.record(name), json.dumps(record, indent=1) + "\n")
-    return record
+    return _keep(place, name, new, record | {"title": title(new, name)})
+
+
+_RECORD = {
+    "chapter": str,
+    "title": str,
+    "profile": str,
+    "parameters": dict,
+    "started": str,
+    "seconds": (int, float),
+    "peak_memory_bytes": int,
+    "hardware": {
+        "processor": str, "cores": int, "memory_bytes": int, "accelerators": list, "system": str,
+    },
+    "versions": dict,
+    "git": {"commit": (str, type(None)), "dirty": (bool, type(None))},
+    "origin": dict,
+    "numbers": dict,
+    "executed": str,
+}  # fmt: skip
 
 
 def read_record(place: Layout, name: str) -> dict:
-    """Return a chapter's record; SDNError names a record that is damaged."""
+    """Return a chapter's record; SDNError names one that is missing or damaged, and the remedy."""
     path = place.record(name)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise SDNError(f"{path} cannot be read ({error}): delete it and run again") from None
+    record = files.read_json(path, _REMEDY)
+    if lacking := _lacking(record, _RECORD):
+        raise SDNError(f"{path} is damaged (its {lacking!r} is missing or wrong): {_REMEDY}")
+    return record
+
+
+_REMEDY = "delete it, and run the chapter again with `sdn reproduce`"
+
+
+def _lacking(found: Any, shape: Mapping[str, Any]) -> str:
+    """Return the first key of `shape` that `found` has not, or has with another type; else ''."""
+    for key, kind in shape.items():
+        inner = kind if isinstance(kind, dict) else None
+        if not isinstance(found.get(key), dict if inner else kind):
+            return key
+        if inner and (lacking := _lacking(found[key], inner)):
+            return f"{key}.{lacking}"
+    return ""
 
 
 def fingerprints(place: Layout, name: str) -> dict[str, str]:
@@ -454,8 +560,8 @@ def fingerprints(place: Layout, name: str) -> dict[str, str]:
     Text, code, the library's modules that it uses, shipped weights, and, if it speaks of them, the
     prepared photographs and the stored results.
     """
-    cells = json.loads(place.chapters()[name].read_text(encoding="utf-8"))["cells"]
-    joined = [(c["cell_type"], "".join(c["source"]), c.get("metadata", {})) for c in cells]
+    cells = read_source(place.chapters()[name]).cells
+    joined = [(c.cell_type, c.source, c.metadata) for c in cells]
     code = [(source, m.get("tags", [])) for kind, source, m in joined if kind == "code"]
     sources = imported([source for source, _ in code])
     shipped = place.root / "results"
@@ -515,6 +621,10 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _digest_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _digest_files(paths: Sequence[Path], base: Path) -> str:
     total = hashlib.sha256()
     for path in sorted(paths):
@@ -523,39 +633,61 @@ def _digest_files(paths: Sequence[Path], base: Path) -> str:
     return total.hexdigest()
 
 
+# What a user's shell or profile could change in a kernel.
+NOT_THE_USERS = (
+    "PYTHONSTARTUP", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONINSPECT", "JUPYTER_CONFIG_PATH",
+    "JUPYTER_PREFER_ENV_PATH",
+)  # fmt: skip
+
+
 @contextmanager
 def kernel_environment(root: Path, share: int = 1) -> Iterator[None]:
-    """Make the kernel 'python3' this very interpreter, whatever kernels the user has registered.
+    """Make the kernel 'python3' this very interpreter, whatever the user has set up or registered.
 
-    With `share` kernels at a time each computes with its part of the processors.
+    It imports the very `sdn_lib` that runs it. With `share` kernels at a time each computes with
+    its part of the processors.
     """
     folder = root / "_build" / "jupyter"
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     command += ["--log-level=CRITICAL"]
     spec = {"argv": command, "display_name": "Python 3", "language": "python"}
-    write_atomically(folder / "kernels" / "python3" / "kernel.json", json.dumps(spec))
-    values = {
+    files.write_json(folder / "kernels" / "python3" / "kernel.json", spec)
+    files.write_text(folder / "matplotlibrc", "")
+    path = [str(profiles.BESIDE), os.environ.get("PYTHONPATH", "")]
+    values: dict[str, str | None] = dict.fromkeys(NOT_THE_USERS)
+    values |= {
         "JUPYTER_PATH": str(folder),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "IPYTHONDIR": str(folder / "ipython"),
         # A user's MPLBACKEND would keep figures out of the notebook.
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MATPLOTLIBRC": str(folder / "matplotlibrc"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "PYTHONHASHSEED": "0",
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        "PYTHONUTF8": "1",
         # Interactives leave their widgets out: no kernel will stand behind the rendered pages.
         "SDN_STATIC": "1",
     }
     if share > 1:
         values["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // share))
     before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
     try:
+        _set(values)
         yield
     finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    """Set variables of the environment; None takes one away."""
+    for key, value in values.items():
+        if value is None:
+            os.environ.pop(key, None)
+        else:
+            os.environ[key] = value
 
 
 def title(notebook: Any, name: str) -> str:
@@ -570,11 +702,3 @@ def title(notebook: Any, name: str) -> str:
 def shown(path: Path, place: Layout) -> str:
     """Return a path as a reader at the project's root would type it."""
     return path.relative_to(place.root).as_posix() if path.is_relative_to(place.root) else str(path)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write text under a temporary name, then rename; makes the folder where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

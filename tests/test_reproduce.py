@@ -335,8 +335,8 @@ def test_the_status_page_says_what_ran_where() -> None:
         "[Stage one](05_stage_one.ipynb) | 1 min 15 s | 1.5 GB | cpu | 0",
         "loaded: teacher, text; trained: stage_one",
         "`0123456789` with changes",
-        "A chip, 2 cores, 8.0 GB, no GPU, Linux x86_64 (chapters 05)",
-        "A chip, 2 cores, 8.0 GB, A GPU, Linux x86_64 (chapters 06)",
+        "A chip, 2 cores, 8.0 GB, no GPU, Linux x86_64 (chapter 05)",
+        "A chip, 2 cores, 8.0 GB, A GPU, Linux x86_64 (chapter 06)",
         "- python 3.11.7, torch 2.15.0\n",
         "06_stage_two ran with other parameters",
     ):
@@ -388,5 +388,5 @@ def test_the_speed_page_is_made_of_what_the_benchmarks_kept(tmp_path: Path) -> N
     both = speed([other, path])
     assert "## GPU" in both and "No GPU was at hand" not in both
     path.write_text("{")
-    with pytest.raises(SDNError, match="training.json is no JSON"):
+    with pytest.raises(SDNError, match="training.json cannot be read.*run its benchmark again"):
         speed([path])

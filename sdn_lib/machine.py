@@ -16,7 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "torchvision", "numpy", "accelerate", "papermill", "jupyter-book")
+PACKAGES = (
+    "torch", "torchvision", "numpy", "scipy", "scikit-image", "pillow", "matplotlib", "accelerate",
+    "papermill", "jupyter-book",
+)  # fmt: skip
 
 
 @contextmanager
@@ -104,26 +107,30 @@ def versions() -> dict[str, str]:
 
 
 def git_state(root: Path, besides: str = "") -> dict[str, Any]:
-    """Return {'commit', 'dirty'} of a checkout; both None outside of one.
+    """Return {'commit', 'dirty'} of a checkout; both None outside of one, or where git is silent.
 
     Dirty means, as for `git describe`, that tracked files were changed; those in the folder
-    `besides`, relative to `root`, do not count.
+    `besides`, relative to `root`, do not count. Variables that point git to another repository, as
+    a hook or an alias leaves them, are not heard.
     """
+    root = Path(root).resolve()
+    own = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    own["GIT_OPTIONAL_LOCKS"] = "0"  # a look writes nothing
 
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(root), *arguments]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, env=own, check=False)
         except OSError:
             return None
-        return done.stdout.strip() if done.returncode == 0 else None
+        return os.fsdecode(done.stdout).strip("\n") if done.returncode == 0 else None
 
-    top = git("rev-parse", "--show-toplevel")
-    if top is None or Path(top).resolve() != root:
+    top, commit = git("rev-parse", "--show-toplevel"), git("rev-parse", "--verify", "HEAD")
+    if not top or not commit or Path(top).resolve() != root:
         return {"commit": None, "dirty": None}
     paths = ["--", ".", f":(exclude){besides}"] if besides else []
     changed = git("status", "--porcelain", "--untracked-files=no", *paths)
-    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
+    return {"commit": commit, "dirty": None if changed is None else bool(changed)}
 
 
 def seconds(value: float) -> str:

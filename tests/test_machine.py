@@ -63,6 +63,71 @@ def test_a_checkout_is_dirty_but_for_the_folder_that_does_not_count(tmp_path):
     assert machine.git_state(root, besides="results")["dirty"] is True
 
 
+def checkout(folder):
+    """Make a repository of one file, all committed, and return its commit."""
+    folder.mkdir(parents=True)
+    (folder / "code.py").write_text(folder.name)
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
+        command = ["git", "-C", str(folder), *who, *arguments]
+        return subprocess.run(command, env=clean, check=True, capture_output=True, text=True)
+
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
+        git(*arguments)
+    return git("rev-parse", "HEAD").stdout.strip()
+
+
+def test_the_commit_is_that_of_the_folder_whatever_git_is_told(tmp_path, monkeypatch):
+    ours, theirs = checkout(tmp_path / "a" / "ours"), checkout(tmp_path / "theirs")
+    assert ours != theirs
+    there = tmp_path / "theirs"
+    for name, value in {
+        "GIT_DIR": there / ".git",
+        "GIT_WORK_TREE": there,
+        "GIT_INDEX_FILE": there / ".git" / "index",
+        "GIT_CEILING_DIRECTORIES": tmp_path / "a",
+        "GIT_NAMESPACE": "x",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    clean = {"commit": ours, "dirty": False}
+    assert machine.git_state(tmp_path / "a" / "ours") == clean
+    linked = tmp_path / "link"
+    linked.symlink_to(tmp_path / "a" / "ours")
+    assert machine.git_state(linked) == clean
+    (tmp_path / "a" / "ours" / "code.py").write_text("other")
+    assert machine.git_state(tmp_path / "a" / "ours")["dirty"] is True
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git
+    assert machine.git_state(tmp_path / "a" / "ours") == {"commit": None, "dirty": None}
+
+
+def test_what_is_no_checkout_of_its_own_has_no_commit(tmp_path, capfd):
+    commit = checkout(tmp_path / "whole")
+    nothing = {"commit": None, "dirty": None}
+    (tmp_path / "whole" / "part").mkdir()
+    assert machine.git_state(tmp_path / "whole" / "part") == nothing
+    (tmp_path / "empty").mkdir()
+    subprocess.run(["git", "init", "-q", str(tmp_path / "empty")], check=True, capture_output=True)
+    assert machine.git_state(tmp_path / "empty") == nothing
+    tree = ["git", "-C", str(tmp_path / "whole"), "worktree", "add", "-q", str(tmp_path / "tree")]
+    subprocess.run(tree, check=True, capture_output=True)
+    assert (tmp_path / "tree" / ".git").is_file()
+    assert machine.git_state(tmp_path / "tree") == {"commit": commit, "dirty": False}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_git_that_refuses_makes_no_noise(tmp_path, capfd, monkeypatch):
+    checkout(tmp_path / "theirs")
+    refusing = tmp_path / "bin" / "git"
+    refusing.parent.mkdir()
+    refusing.write_text("#!/bin/sh\necho 'fatal: detected dubious ownership' >&2; exit 128\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{refusing.parent}:{os.environ['PATH']}")
+    assert machine.git_state(tmp_path / "theirs") == {"commit": None, "dirty": None}
+    assert capfd.readouterr() == ("", "")
+
+
 def test_versions_name_what_is_installed(monkeypatch):
     monkeypatch.setattr(machine, "PACKAGES", ("torch", "no-such-package"))
     assert list(machine.versions()) == ["python", "torch"]

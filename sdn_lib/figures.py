@@ -1,8 +1,8 @@
 """The book's figures, in one house style: plain arrays, tensors and dicts in, a Figure out.
 
 Images are float tensors (N, 3, H, W) in 0..1 or uint8 arrays (N, H, W, 3); activations are
-(C, H, W) of one sample. Every function returns a Figure that pyplot has already forgotten, so a
-notebook shows it once.
+(C, H, W) of one sample. Every function returns a Figure that pyplot does not know, so a notebook
+shows it once, and that looks the same whatever matplotlibrc, style sheet or backend the reader has.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import colormaps, ticker
+from cycler import cycler
+from matplotlib import colormaps, style, ticker
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -70,28 +72,55 @@ STYLE: dict[str, Any] = {
     "grid.color": FAINT,
     "grid.linewidth": 0.8,
     "lines.linewidth": 1.8,
-    "axes.prop_cycle": plt.cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=PALETTE),
     "image.cmap": "viridis",
 }
 
 
 def use_style() -> None:
-    """Make the house style matplotlib's default, for a chapter that draws a plot of its own."""
-    plt.rcParams.update(STYLE)
+    """Make the house style matplotlib's own, for a chapter that draws a plot of its own.
+
+    Whatever else the reader's matplotlibrc or style sheet says goes back to matplotlib's defaults.
+    """
+    style.use(["default", STYLE])
+
+
+def _style() -> AbstractContextManager:
+    return style.context(STYLE, after_reset=True)
+
+
+class _Canvas(FigureCanvasAgg):
+    def print_figure(self, *args: Any, **kwargs: Any) -> Any:
+        with _style():
+            return super().print_figure(*args, **kwargs)
+
+
+class StyledFigure(Figure):
+    """A figure in the house style, also when it is drawn or saved, where matplotlib looks again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        with _style():
+            super().__init__(*args, **kwargs)
+        _Canvas(self)
+
+    def draw(self, renderer: Any) -> None:
+        """Draw in the house style."""
+        with _style():
+            super().draw(renderer)
+
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        """Save in the house style, as matplotlib's own figures are saved."""
+        with _style():
+            super().savefig(*args, **kwargs)
 
 
 def _house(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the house style and take the figure out of pyplot's hands."""
+    """Draw in the house style."""
 
     @functools.wraps(draw)
     def styled(*args: Any, **kwargs: Any) -> Figure:
-        before = set(plt.get_fignums())
-        try:
-            with plt.rc_context(STYLE):
-                return draw(*args, **kwargs)
-        finally:
-            for number in set(plt.get_fignums()) - before:
-                plt.close(number)
+        with _style():
+            return draw(*args, **kwargs)
 
     return styled
 
@@ -100,12 +129,18 @@ def _house(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def as_array(values: Any) -> np.ndarray:
-    """Return a tensor, array or nested list as a numpy array; half precision becomes float32."""
+    """Return a tensor on any device, a list of tensors, an array or nested lists as a numpy array.
+
+    Half precision becomes float32.
+    """
+    if isinstance(values, list | tuple) and any(hasattr(value, "detach") for value in values):
+        return np.stack([as_array(value) for value in values])
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.float() if values.is_floating_point() else values
         return values.numpy()
-    return np.asarray(values)
+    values = np.asarray(values)
+    return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def as_images(images: Any, what: str = "images") -> np.ndarray:
@@ -220,7 +255,8 @@ def _line_height(size: float = CAPTION) -> int:
 
 @functools.lru_cache(maxsize=4096)
 def _text_width(text: str, size: float) -> float:
-    outline = TextPath((0, 0), text, size=size, prop=FontProperties(family="DejaVu Sans"))
+    plain = text.replace("$", r"\$")  # a caption's dollars are no formula
+    outline = TextPath((0, 0), plain, size=size, prop=FontProperties(family="DejaVu Sans"))
     # Agg fits letters to whole pixels, which makes small text a little wider than its outline.
     return outline.get_extents().width * 1.06 * DPI / 72 if text.strip() else 0.0
 
@@ -245,16 +281,23 @@ def _write(page: Any, x: float, y: float, lines: list[str], ha: str = "center") 
     """Write lines from y downward; one text each, as matplotlib spaces joined lines unevenly."""
     step = _line_height()
     for index, line in enumerate(lines):
-        page.text(x, y + index * step + 0.8 * step, line, ha=ha, va="baseline", fontsize=CAPTION)
+        page.text(x, y + index * step + 0.8 * step, line, ha=ha, va="baseline", fontsize=CAPTION,
+                  parse_math=False)
 
 
 def _page(height: float) -> tuple[Figure, Any]:
     """Return a full-width figure and axes over all of it, in pixels from the top left corner."""
-    figure = plt.figure(figsize=(WIDTH / DPI, height / DPI))
+    figure = StyledFigure(figsize=(WIDTH / DPI, height / DPI))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDTH), ylim=(height, 0))
     axes.axis("off")
     return figure, axes
+
+
+def _plot(height: float) -> tuple[Figure, Any]:
+    """Return a full-width figure, `height` inches high, and its only axes."""
+    figure = StyledFigure(figsize=(WIDTH / DPI, height), layout="constrained")
+    return figure, figure.subplots()
 
 
 def _paste(page: Any, picture: np.ndarray, x: float, y: float, w: float, h: float) -> None:
@@ -360,7 +403,7 @@ def compare_rows(rows: Mapping[str, Any], captions: Sequence[str] | None = None)
     for label, array in pictures.items():
         width, height = sizes[label]
         page.text(margin - 1.5 * GAP, y + height / 2, "\n".join(labels[label]), ha="right",
-                  va="center", fontsize=TEXT, fontweight="bold")
+                  va="center", fontsize=TEXT, fontweight="bold", parse_math=False)
         for column in range(count):
             x = margin + column * (cell + GAP) + (cell - width) // 2
             _paste(page, array[column], x, y, width, height)
@@ -609,7 +652,7 @@ def _curve(log: Sequence[Mapping[str, Any]], label: str, key: str) -> tuple[np.n
     if not entries:
         raise SDNError(f"loss_curves: {label!r} has no entry with both 'step' and {key!r}")
     steps = np.array([entry["step"] for entry in entries], dtype=float)
-    values = np.array([entry[key] for entry in entries], dtype=float)
+    values = np.array([float(entry[key]) for entry in entries])
     broken = np.flatnonzero(~np.isfinite(values))
     if len(broken):
         raise SDNError(f"loss_curves: {label!r} is not finite at step {steps[broken[0]]:.0f}")
@@ -643,7 +686,7 @@ def loss_curves(
     if not logs and not recorded:
         raise SDNError("loss_curves: no logs to plot")
     colours = _run_colours(dict.fromkeys([*logs, *recorded]))
-    figure, axes = plt.subplots(figsize=(WIDTH / DPI, 3.4), layout="constrained")
+    figure, axes = _plot(3.4)
     for kind, group, dashes in (("recorded", recorded, (0, (5, 2))), ("live", logs, "-")):
         for label, log in group.items():
             steps, values = _curve(log, label, key)
@@ -683,13 +726,14 @@ def _layer_bars(
             if set(row) != set(names):
                 odd = sorted(set(row) ^ set(names))
                 raise SDNError(f"{what}: {kind} of {label!r} and {first!r} differ in {odd}")
-    figure, axes = plt.subplots(figsize=(WIDTH / DPI, 3.5), layout="constrained")
+    figure, axes = _plot(3.5)
     width = 0.82 / len(values)
     strengths = np.linspace(0.4, 1.0, len(values)) if len(values) > 1 else [1.0]
     for index, (label, row) in enumerate(values.items()):
         x = np.arange(len(names)) + (index - (len(values) - 1) / 2) * width
         colours = [_tint(_level_colour(name, known), strengths[index]) for name in names]
-        spread = [errors[label][name] for name in names] if errors and label in errors else None
+        known_spread = errors[label] if errors and label in errors else None
+        spread = [float(known_spread[name]) for name in names] if known_spread else None
         axes.bar(x, [float(row[name]) for name in names], width * 0.94, color=colours, yerr=spread,
                  error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": 1.5})
     axes.set_xticks(range(len(names)), names, rotation=90)
@@ -773,15 +817,15 @@ def attribute_bars(
     rows = np.arange(len(names))
     height = 0.8 / len(runs)
     tall = 0.8 + len(names) * max(0.3, 0.13 * len(runs) + 0.1)
-    figure, axes = plt.subplots(figsize=(WIDTH / DPI, tall), layout="constrained")
+    figure, axes = _plot(tall)
     for index, (label, row) in enumerate(runs.items()):
         y = rows + (index - (len(runs) - 1) / 2) * height
         axes.barh(y, [row[name] for name in names], height * 0.9, color=colours[label],
                   label=label)
-    for label, style in (("chance", (0, (1.5, 1.5))), ("real images", "-")):
+    for label, dashes in (("chance", (0, (1.5, 1.5))), ("real images", "-")):
         if label in marks:
             axes.vlines([marks[label][name] for name in names], rows - 0.44, rows + 0.44,
-                        color=INK, linewidth=1.6, linestyle=style, label=label)
+                        color=INK, linewidth=1.6, linestyle=dashes, label=label)
     axes.set_yticks(rows, [name.replace("_", " ") for name in names])
     axes.set(ylim=(len(names) - 0.5, -0.5), xlim=(0, 1), xlabel="accuracy")
     axes.tick_params(axis="y", length=0)
@@ -819,7 +863,7 @@ def row_scores(
     figure, panels, places = _row_panels(groups or {"": list(scores[first])}, list(scores))
     for axes, (measure, rows) in zip(panels, scores.items(), strict=True):
         for (_, name), at in places.items():
-            values = np.asarray(rows[name], dtype=float)
+            values = as_array(rows[name]).astype(float)
             axes.plot(values, np.full(len(values), at), "o", color=PALETTE[0], alpha=0.45,
                       markersize=5, markeredgewidth=0)
             axes.plot(values.mean(), at, "|", color=INK, markersize=11, markeredgewidth=1.6)
@@ -841,10 +885,8 @@ def _row_panels(
             places[title, name] = y
             y += 1
         y += 0.3
-    figure, panels = plt.subplots(
-        1, len(measures), figsize=(WIDTH / DPI, 0.7 + 0.235 * y), sharey=True, squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
+    figure = StyledFigure(figsize=(WIDTH / DPI, 0.7 + 0.235 * y), layout="constrained")
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)
     figure.get_layout_engine().set(wspace=0.04)
     for axes, measure in zip(panels[0], measures, strict=True):
         axes.set(xlabel=measure, ylim=(y - 0.4, -0.8))
@@ -919,13 +961,14 @@ def heatmap(
     if annotate is None:
         annotate = values.shape[1] <= 12
     tall = min(max(1.3 + 0.27 * values.shape[0], 2.4), 7.2)
-    figure, axes = plt.subplots(figsize=(WIDTH / DPI, tall), layout="constrained")
+    figure, axes = _plot(tall)
     image = axes.imshow(values, aspect="auto", vmin=vmin, vmax=vmax, interpolation="nearest")
     axes.set_xticks(range(len(xlabels)), xlabels, rotation=45 if len(xlabels) > 6 else 0,
-                    ha="right" if len(xlabels) > 6 else "center", rotation_mode="anchor")
+                    ha="right" if len(xlabels) > 6 else "center", rotation_mode="anchor",
+                    parse_math=False)
     if len(xlabels) <= 6:
         axes.tick_params(axis="x", pad=12)
-    axes.set_yticks(range(len(ylabels)), ylabels)
+    axes.set_yticks(range(len(ylabels)), ylabels, parse_math=False)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -962,7 +1005,7 @@ def thumbnails_scatter(
         )
     if colours is not None and len(colours) != len(places):
         raise SDNError(f"thumbnails_scatter: {len(places)} points but {len(colours)} colours")
-    figure, axes = plt.subplots(figsize=(WIDTH / DPI, 5.6), layout="constrained")
+    figure, axes = _plot(5.6)
     axes.scatter(*places.T, s=0)
     axes.margins(0.06)
     axes.set_xticks([])

@@ -1,6 +1,10 @@
 """Every figure is drawn from mock data, weighs little, and refuses wrong shapes by name."""
 
 import io
+import json
+import os
+import subprocess
+import sys
 
 import matplotlib
 
@@ -194,3 +198,139 @@ def test_loss_curves_refuse_empty_and_diverged_logs():
 def test_smoothing_keeps_constants_and_length():
     assert np.allclose(figures._smooth(np.full(7, 3.0), 5), 3.0)
     assert len(figures._smooth(np.arange(4.0), 100)) == 4
+
+
+# --- whatever settings a reader has ----------------------------------------------------------
+
+HOSTILE = """
+backend: svg
+image.origin: lower
+image.interpolation: bicubic
+image.cmap: gray
+figure.autolayout: True
+figure.facecolor: black
+figure.dpi: 37
+figure.subplot.left: 0.4
+axes.grid: False
+axes.facecolor: 333333
+axes.prop_cycle: cycler('color', ['r', 'g'])
+axes.linewidth: 4
+axes.autolimit_mode: round_numbers
+axes.unicode_minus: False
+font.family: serif
+font.weight: bold
+font.style: italic
+mathtext.fontset: cm
+text.usetex: True
+text.hinting: none
+text.antialiased: False
+xtick.major.size: 20
+xtick.minor.visible: True
+ytick.direction: in
+lines.marker: o
+lines.linestyle: :
+patch.force_edgecolor: True
+path.sketch: 4, 50, 2
+savefig.bbox: tight
+savefig.pad_inches: 2
+savefig.facecolor: red
+savefig.transparent: True
+savefig.dpi: 31
+"""
+
+RENDER = """
+import hashlib, io, json, sys
+from IPython.core.pylabtools import print_figure
+import test_figures
+
+def of(png):
+    pixels = test_figures.plt.imread(io.BytesIO(png))
+    return [*pixels.shape, hashlib.sha256(pixels.tobytes()).hexdigest()]
+
+def saved(figure):
+    out = io.BytesIO()
+    figure.savefig(out)
+    return out.getvalue()
+
+found = {}
+for name, draw in test_figures.drawings().items():
+    if name in ("image_grid", "activation_maps", "loss_curves", "row_scores", "thumbnails_scatter"):
+        figure = draw()
+        found[name] = of(saved(figure)), of(print_figure(figure, bbox_inches="tight"))
+test_figures.figures.use_style()
+figure, axes = test_figures.plt.subplots(figsize=(3, 2), layout="constrained")
+axes.imshow([[0, 1], [2, 3]])
+axes.set(title="a chapter's own", xlabel="x")
+found["own"] = of(saved(figure)), of(print_figure(figure, bbox_inches="tight"))
+print(json.dumps(found))
+"""
+
+
+def test_a_reader_s_settings_change_no_pixel(tmp_path):
+    (tmp_path / "matplotlibrc").write_text(HOSTILE)
+    here = os.path.dirname(__file__)
+    found = []
+    for folder in ("", str(tmp_path)):
+        environment = os.environ | {"PYTHONPATH": here, "MATPLOTLIBRC": folder}
+        environment.pop("MPLBACKEND", None)
+        done = subprocess.run(
+            [sys.executable, "-c", RENDER], env=environment, capture_output=True, text=True,
+            check=False, timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout))
+    assert found[0] == found[1]
+    assert len(found[0]) == 6
+
+
+def test_a_style_that_is_set_between_drawing_and_saving_changes_no_pixel():
+    def pixels(figure):
+        out = io.BytesIO()
+        figure.savefig(out, bbox_inches="tight")
+        return out.getvalue()
+
+    draw = drawings()["row_scores"]
+    plain = pixels(draw())
+    with plt.style.context(["dark_background", {"savefig.dpi": 30, "xtick.major.size": 9}]):
+        assert pixels(draw()) == plain
+        figure = draw()
+        figure.canvas.draw()
+    assert np.asarray(figure.canvas.buffer_rgba())[..., :3].mean() > 200
+    assert pixels(figure) == plain
+
+
+def test_dollars_in_captions_are_dollars():
+    captions = ["a $5 bird that ate $6", r"a bird of \$ \alpha$ and $\nonsense{$", "a $ bird"]
+    figure = figures.image_grid(smooth_images(3), captions)
+    figure.savefig(io.BytesIO())
+    texts = figure.findobj(matplotlib.text.Text)
+    shown = {word for text in texts for word in text.get_text().split()}
+    assert {word for caption in captions for word in caption.split()} <= shown
+    assert not any(text.get_parse_math() for text in texts if "$" in text.get_text())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_pictures_of_any_precision_that_learn_are_shown(dtype):
+    images = smooth_images(2).to(dtype)
+    shown = figures.as_images(images.float())
+    images.requires_grad_()
+    assert np.array_equal(figures.as_images(images), shown)
+    assert np.array_equal(figures.as_images(list(images)), shown)
+    if dtype != torch.bfloat16:
+        assert np.array_equal(figures.as_images(images.detach().numpy()), shown)
+
+
+def test_pictures_on_another_device_are_fetched():
+    class Far(torch.Tensor):
+        """A tensor that is on another device until it is asked to come."""
+
+        def numpy(self):
+            raise TypeError("can't convert device tensor to numpy")
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    images = smooth_images(2)
+    far = images.as_subclass(Far)
+    assert np.array_equal(figures.as_images(far), figures.as_images(images))
+    assert np.array_equal(figures.as_images([far[0], far[1]]), figures.as_images(images))

@@ -15,6 +15,7 @@ import itertools
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ from PIL import Image
 
 from sdn_lib import figures
 from sdn_lib.errors import SDNError
+from sdn_lib.text import LENGTH, CaptionWarning, remarks
 
 KINDS = ("select", "slider", "buttons")
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -85,10 +87,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Frame:
-    """What one combination shows: panels, and a line of text about them."""
+    """What one combination shows: panels, a line of text, and a warning about a typed text."""
 
     panels: tuple[Panel, ...]
     text: str = ""
+    warning: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "panels", tuple(self.panels))
@@ -184,7 +187,8 @@ border-radius:3px;image-rendering:pixelated;background:none;filter:none}
 .sdn-explore .sdn-rows .sdn-panel{display:grid;grid-template-columns:5.6rem minmax(0,1fr);
 gap:.7rem;align-items:center;max-width:none;flex:none}
 .sdn-explore .sdn-rows figcaption{margin:0;text-align:right}
-.sdn-explore .sdn-text{margin:.8rem 0 0;min-height:1.4em;text-align:center}
+.sdn-explore .sdn-text{margin:.8rem 0 0;min-height:1.4em;text-align:center;
+overflow-wrap:anywhere}
 .sdn-explore .sdn-list{margin:.7rem 0 0;padding-left:1.6rem;font-size:.85rem;columns:2 15rem}
 .sdn-explore .sdn-note{margin:.6rem 0 0;font-size:.85rem;opacity:.75;text-align:center}
 @media (max-width:520px){.sdn-explore{padding:.7rem}
@@ -352,16 +356,16 @@ class Explorer:
             frames.append(row)
         return uris, frames
 
-    def _alts(self) -> list[str]:
+    def _alts(self, frame: Frame) -> list[str]:
         alts = []
-        for label, count in self.frames[self.default].layout:
+        for label, count in frame.layout:
             who = f"{self.alt}, {label}" if label else self.alt
             alts += [f"{who}, {i + 1} of {count}: " if count > 1 else f"{who}: "
                      for i in range(count)]
         return alts
 
     def _panels_html(self, frame: Frame) -> str:
-        alts = iter(self._alts())
+        alts = iter(self._alts(frame))
         parts = []
         # Rows share one grid, so that a lone picture is as large as those under it.
         least = max(3, *(n for _, n in frame.layout)) if self.layout == "rows" else 1
@@ -381,9 +385,10 @@ class Explorer:
                 f'<div class="sdn-strip" style="{columns}">{pictures}</div></figure>'
             )
         kind = "sdn-panels sdn-rows" if self.layout == "rows" else "sdn-panels"
+        warning = _alert(frame.warning) if frame.warning else ""
         return (
             f'<div class="{kind}">{"".join(parts)}</div>'
-            f'<p class="sdn-text" aria-live="polite">{html.escape(frame.text)}</p>'
+            f'<p class="sdn-text" aria-live="polite">{html.escape(frame.text)}</p>{warning}'
         )
 
     def _list_html(self) -> str:
@@ -437,7 +442,7 @@ class Explorer:
                 "images": uris,
                 "frames": frames,
                 "texts": [self.frames[combination].text for combination in self._order],
-                "alts": self._alts(),
+                "alts": self._alts(self.frames[self.default]),
             },
             separators=(",", ":"),
             ensure_ascii=False,
@@ -528,7 +533,7 @@ class Explorer:
                 try:
                     show(self.live(change["new"]))
                 except SDNError as error:
-                    view.value = f"<p><b>{html.escape(str(error))}</b></p>"
+                    view.value = _alert(str(error))
 
             box.observe(typed, names="value")
             rows.append(box)
@@ -564,6 +569,11 @@ class Explorer:
         return bundle | self._live_view()
 
 
+def _alert(said: str) -> str:
+    """Return a line that screen readers announce when it appears."""
+    return f'<p role="alert"><b>{html.escape(said)}</b></p>'
+
+
 def _beside(pictures: Sequence[np.ndarray], gap: int, down: bool = False) -> np.ndarray:
     """Join uint8 (H, W, 3) pictures with white gaps, side by side or one under the other."""
     if down:
@@ -597,7 +607,8 @@ def prompt_builder(
 
     choices: {attribute: values}. render: list of n {attribute: value} -> {panel title: images},
     each float (n, 3, H, W) in 0..1 or uint8 (n, H, W, 3); called with up to `batch` at a time.
-    live_text: the same for one caption typed by the reader, n = 1. default: starting values.
+    live_text: the same for one caption typed by the reader, n = 1; what of it cannot be read is
+    said under the pictures. default: starting values.
     Raises SDNError when there are more than `limit` combinations, or too few images come back.
     """
     names = list(choices)
@@ -634,8 +645,15 @@ def prompt_builder(
         Control(name, name.replace("_", " "), tuple(values), default=(default or {}).get(name))
         for name, values in choices.items()
     ]
-    live = (lambda text: Frame(panels(live_text(text), 1)[0], text)) if live_text else None
-    return Explorer(controls, frames, title=title, alt=alt, live=live)
+
+    def live(caption: str) -> Frame:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CaptionWarning)  # said in the frame
+            parts = panels(live_text(caption), 1)[0]
+        shown = caption if len(caption) <= LENGTH else f"{caption[:LENGTH]}..."
+        return Frame(parts, shown, " ".join(f"Note: {said}." for said in remarks(caption)))
+
+    return Explorer(controls, frames, title=title, alt=alt, live=live if live_text else None)
 
 
 def layer_scrubber(

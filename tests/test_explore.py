@@ -17,6 +17,7 @@ from PIL import Image
 from sdn_lib import explore, vgg
 from sdn_lib.errors import SDNError
 from sdn_lib.explore import Control, Explorer, Frame, Panel
+from sdn_lib.text import CharCNNRNN
 
 VOID = {"img", "input", "br"}
 
@@ -157,8 +158,54 @@ def test_widget_shows_the_chosen_frame_and_live_text():
     typed.value = "a free caption"
     assert "a free caption" in view.value
     typed.value = ""
-    assert "the caption is empty" in view.value
+    assert "the caption is empty" in view.value and Page(view.value).of("p")[0]["role"] == "alert"
     assert "box for a text of your own" in small(live=live).to_html()
+
+
+def typed_into_a_builder(caption):
+    """Type a caption where CharCNNRNN reads it; return the page that the widget then shows."""
+    pytest.importorskip("ipywidgets")
+    reader = CharCNNRNN()
+    built = explore.prompt_builder(
+        {"crown": ("red", "blue")},
+        lambda asked: {"real": bird_like(len(asked)), "student": bird_like(len(asked))},
+        lambda bird: f"a bird with a {bird['crown']} crown",
+        live_text=lambda caption: {"student": bird_like(len(reader.encode([caption])))},
+    )
+    controls, view = built.widget().children
+    controls.children[-1].value = caption
+    return Page(view.value)
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        ("красная птица", "not one letter"),
+        ("🐦", "not one letter"),
+        ("a réd bird", "'é' (write e)"),
+        ("a <script>alert('é')</script> & bird", "'é' (write e)"),
+        ("a red\nbird", "(write a space)"),
+        ("a red bird " * 1000, "only the first 201"),
+        ("   ", "is empty"),
+    ],
+)
+def test_what_cannot_be_read_of_a_typed_caption_is_said_in_the_widget(caption, words, recwarn):
+    page = typed_into_a_builder(caption)
+    (alert,) = [attributes for attributes in page.of("p") if attributes.get("role") == "alert"]
+    assert alert and words in page.shown
+    assert len(recwarn) == 0, "said once, in the widget"
+    assert not page.of("script")
+    if caption.strip():
+        (picture,) = page.of("img", "sdn-frame")
+        assert picture["alt"].startswith("a painted bird, student: ")
+        assert caption[:201] in picture["alt"] and caption[:201] in page.shown
+        assert len(page.shown) < 600
+
+
+def test_a_typed_caption_that_is_read_whole_gets_no_remark():
+    page = typed_into_a_builder("a 'red' bird")
+    assert "a 'red' bird" in page.shown
+    assert not [attributes for attributes in page.of("p") if attributes.get("role") == "alert"]
 
 
 def test_missing_unknown_and_odd_frames_are_named():

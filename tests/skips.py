@@ -58,7 +58,7 @@ THINGS: Mapping[str, Thing] = {
     "chromium": Thing("no chromium here", browser.executable),
     "actionlint": Thing("no actionlint here", actionlint),
     "make": Thing("no make here", lambda: shutil.which("make")),
-    "compiler": Thing("no compiler here", compiler),
+    "compiler": Thing(r"no (C\+\+ )?compiler (is )?here", compiler),
     "gpu": Thing("no GPU here", gpu),
     "cpu": Thing("a GPU is here", lambda: not gpu()),
     "linux": Thing("only glibc is asked|no Linux here", lambda: sys.platform == "linux"),

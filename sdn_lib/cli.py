@@ -9,12 +9,16 @@ import argparse
 import ast
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sdn_lib import program
 from sdn_lib.errors import SDNError, counted, near
+
+LARGEST = 8192
+"""Pixels a side of a PNG of samples: more than this, some viewers refuse."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,8 +82,15 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
 
     command = add("sample", _sample, "paint captions with a trained student")
-    command.add_argument("captions", nargs="*", metavar="CAPTION", help="what to paint")
-    command.add_argument("--file", type=Path, metavar="FILE", help="captions, one a line (UTF-8)")
+    command.add_argument(
+        "captions",
+        nargs="*",
+        metavar="CAPTION",
+        help="what to paint, each in quotes; words that all come without quotes are one caption",
+    )
+    command.add_argument(
+        "--file", type=Path, metavar="FILE", help="captions, one a line (UTF-8; - reads the input)"
+    )
     command.add_argument("--run", default="stage_two", metavar="RUN", help="which student")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="a PNG file")
     command.add_argument("--scale", type=int, default=4, help="magnification (default: 4)")
@@ -229,30 +240,62 @@ def _sample(options: argparse.Namespace) -> None:
         raise SDNError(f"--scale {options.scale} is below 1: magnify by 1 or more")
     if options.out.suffix.lower() != ".png":
         raise SDNError(f"--out {options.out} is no PNG name: end it in .png")
+    if options.out.is_dir():
+        raise SDNError(f"--out {options.out} is a folder: name a PNG file")
     profile = _profile(options)
     import numpy as np
     from PIL import Image
 
-    from sdn_lib import runs, text
+    from sdn_lib import files, runs, text
 
-    captions = options.captions + (text.read_captions(options.file) if options.file else [])
+    captions = options.captions
+    if len(captions) > 1 and all(len(caption.split()) == 1 for caption in captions):
+        captions = [" ".join(captions)]
+        joined = text.quoted(captions[0])
+        _note(f"words without quotes are one caption, {joined}: put quotes around each of several")
+    if options.file:
+        source = "/dev/stdin" if str(options.file) == "-" else options.file
+        captions = captions + text.read_captions(source)
     if not captions:
         raise SDNError("there is nothing to paint: give captions, or a file of them with --file")
     text.to_indices(captions)
+    size, count = profile.data.size, len(captions)
+    across = LARGEST // (size * options.scale)
+    if not across:
+        raise SDNError(
+            f"--scale {options.scale} makes a picture of {size * options.scale:,} pixels a side: "
+            f"magnify by {LARGEST // size} or less"
+        )
+    if count > across**2:
+        raise SDNError(
+            f"{count:,} pictures are more than the {across**2:,} that a PNG of {LARGEST:,} pixels "
+            f"a side holds at --scale {options.scale}: paint fewer, or magnify less"
+        )
+    for caption in captions:
+        for remark in text.remarks(caption):
+            _note(f"caption {text.quoted(caption)}: {remark}")
 
     student = runs.get(options.run, profile).model
     encoder = runs.get("text", profile).model
-    pictures = runs.paint(student, encoder, captions)
-    strip = np.concatenate([p.permute(1, 2, 0).cpu().numpy() for p in pictures], axis=1)
-    strip = (strip * 255).round().astype(np.uint8)
-    image = Image.fromarray(strip).resize(
-        (strip.shape[1] * options.scale, strip.shape[0] * options.scale), Image.Resampling.NEAREST
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", text.CaptionWarning)  # said above
+        pictures = runs.paint(student, encoder, captions)
+    columns = min(count, across)
+    rows = -(-count // columns)
+    sheet = np.full((rows * columns, size, size, 3), 255, dtype=np.uint8)
+    sheet[:count] = (pictures.permute(0, 2, 3, 1).cpu().numpy() * 255).round()
+    sheet = sheet.reshape(rows, columns, size, size, 3).swapaxes(1, 2)
+    image = Image.fromarray(sheet.reshape(rows * size, columns * size, 3)).resize(
+        (columns * size * options.scale, rows * size * options.scale), Image.Resampling.NEAREST
     )
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    partial = options.out.with_name(f".{options.out.name}.partial")
-    image.save(partial, format="PNG")
-    partial.replace(options.out)
-    print(f"{options.out}: {len(captions)} pictures by {options.run}")
+    with files.writing(options.out) as partial:
+        image.save(partial, format="PNG")
+    where = f", in {rows} rows" if rows > 1 else ""
+    print(f"{options.out}: {counted(count, 'picture')} by {options.run}{where}")
+
+
+def _note(said: str) -> None:
+    print(f"note: {said}", file=sys.stderr)
 
 
 def _reproduce(options: argparse.Namespace) -> None:

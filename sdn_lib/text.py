@@ -127,8 +127,11 @@ def to_indices(captions: Sequence[str]) -> Tensor:
     """Return the alphabet indices, int64 (n, 201), of captions; capitals are as small letters.
 
     Padding and characters outside the alphabet get an index whose one-hot row is all zeros, as in
-    the original. Raises SDNError for an empty caption, naming its place.
+    the original. Raises SDNError for an empty caption, naming its place, and for a string in place
+    of a list.
     """
+    if isinstance(captions, str):
+        raise SDNError(f"{quoted(captions)} is one caption, not a list: put it in [ ]")
     indices = torch.full((len(captions), LENGTH), _UNKNOWN)
     for row, caption in enumerate(captions):
         if not isinstance(caption, str) or not caption.strip():
@@ -158,8 +161,7 @@ def remarks(caption: str) -> list[str]:
     unknown = list(dict.fromkeys(symbol for symbol in read if symbol not in _INDEX))
     if not re.search("[a-zA-Z]", read):
         found.append(
-            "not one letter of it can be read, so the picture has nothing to do with it: "
-            "write English words in the letters a to z"
+            "not one letter can be read, so the picture does not depend on it: write it in English"
         )
     elif unknown:
         named = ", ".join(map(_named, unknown[:5]))
@@ -168,7 +170,7 @@ def remarks(caption: str) -> list[str]:
     if len(whole) > LENGTH:
         found.append(
             f"only the first {LENGTH} of its {len(whole):,} characters are read, "
-            f"to '...{read[-24:]}': put what matters first"
+            f"to {'...' + read[-24:]!r}: put what matters first"
         )
     return found
 

@@ -66,6 +66,11 @@ def test_an_empty_caption_is_an_error_that_names_its_place(caption):
         CharCNNRNN().encode(["a bird", caption])
 
 
+def test_a_string_is_no_list_of_captions():
+    with pytest.raises(SDNError, match=r"'a red bird' is one caption, not a list: put it in \[ \]"):
+        CharCNNRNN().encode("a red bird")
+
+
 def test_joint_embedding_loss_by_hand():
     images = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     texts = torch.tensor([[1.0, 1.0], [0.5, 1.0]])
@@ -149,6 +154,7 @@ def test_what_lies_beyond_201_characters_is_said_to_be_cut_off():
     assert len(caption) == 211
     (said,) = remarks(caption)
     assert "first 201 of its 211 characters" in said and "bird abc'" in said
+    assert "\n" not in remarks("a red bird\n" * 40)[1]
     assert remarks(caption[:201]) == remarks(caption[:201] + " \n") == []
     assert len(remarks("é" + caption)) == 2
 

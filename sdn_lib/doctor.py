@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -47,10 +47,12 @@ def examine(root: Path = ROOT, say: Callable[[str], None] = print) -> int:
     found = ".".join(map(str, sys.version_info[:3]))
     good = Version(found) >= PYTHON
     tell("ok" if good else "missing", f"Python {found}" + ("" if good else f", need {PYTHON}"))
+    names: Sequence[str] = RUNS
     try:
         profiles.project()
     except SDNError as error:
         tell("missing", str(error))
+        names = ()
     lock = (root / "requirements.lock").is_file()
     for requirement, found in requirements(root):
         remedy = "`pip install -r requirements.lock`" if lock else f"`pip install '{requirement}'`"
@@ -66,7 +68,7 @@ def examine(root: Path = ROOT, say: Callable[[str], None] = print) -> int:
     tell(enough, f"{gigabytes(memory)} of memory (the cpu profile wants {gigabytes(MEMORY)})")
     enough = "ok" if disk >= DISK else "short"
     tell(enough, f"{gigabytes(disk)} of disk free (a run wants {gigabytes(DISK)})")
-    for name in RUNS:
+    for name in names:
         weights = root / "results" / "cpu" / name / "weights.safetensors"
         if weights.exists():
             tell("ok", f"trained {name}, {gigabytes(weights.stat().st_size)}")

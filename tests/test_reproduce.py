@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import nbformat
@@ -13,10 +16,10 @@ import pytest
 import tiny_book
 from nbformat.v4 import new_code_cell
 
-from sdn_lib import cli, profiles, reproduce
+from sdn_lib import cli, files, profiles, reproduce
 from sdn_lib.errors import SDNError
 from sdn_lib.machine import gigabytes, seconds
-from sdn_lib.render import book, speed, status
+from sdn_lib.render import book, publish, speed, status
 from sdn_lib.reproduce import ChapterError, gate, select
 
 NAMES = ["00_first", "01_second", "10_tenth"]
@@ -129,6 +132,138 @@ def test_what_a_chapter_depends_on_makes_it_stale(root: Path) -> None:
     assert "sdn_lib" in reproduce.stale(place, "01_second", values)
 
 
+def test_other_packages_make_a_chapter_stale_and_another_build_does_not(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = reproduce.layout("smoke", root)
+    run(root)
+    then = record(root)["versions"]
+    assert {"python", "torch", "torchvision", "numpy", "matplotlib", "pillow"} <= set(then)
+
+    def why(**changes: str | None) -> str | None:
+        now = {key: value for key, value in {**then, **changes}.items() if value}
+        monkeypatch.setattr(reproduce, "versions", lambda: now)
+        return reproduce.stale(place, "01_second")
+
+    assert why() is None
+    torch = then["torch"].split("+")[0]
+    assert why(torch=f"{torch}+cpu") is None
+    assert why(torch="9.0") == f"packages changed (torch {torch}, now 9.0)"
+    assert why(pillow=None) == f"packages changed (pillow {then['pillow']}, now none)"
+    assert "python" in why(python="3.99.1")
+    assert why(**{"jupyter-book": "9.0"}) is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda copy, _: copy.write_bytes(b""), "copy is damaged"),
+        (lambda copy, _: copy.write_bytes(copy.read_bytes()[:-40]), "copy is damaged"),
+        (lambda copy, _: copy.write_text("{}"), "copy is damaged"),
+        (lambda copy, _: copy.write_text(copy.read_text().replace("2", "3", 1)), "copy is damaged"),
+        (lambda _, record: record.write_bytes(b""), "record is damaged"),
+        (lambda _, record: record.write_bytes(b"\xff\xfe"), "record is damaged"),
+        (lambda _, record: record.write_text("[]"), "record is damaged"),
+        (lambda _, record: record.write_text("{}"), "record is damaged"),
+        (lambda _, record: rewritten(record, git=None), "record is damaged"),
+        (lambda _, record: rewritten(record, hardware={"cores": 2}), "record is damaged"),
+        (lambda _, record: rewritten(record, executed=3), "record is damaged"),
+        (lambda _, record: rewritten(record, seconds="long"), "record is damaged"),
+        (lambda copy, _: copy.unlink(), "it has not been run"),
+        (lambda _, record: record.unlink(), "it has not been run"),
+    ],
+)
+def test_damaged_files_are_run_again_and_named_by_the_book(
+    ran_once: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spoil, said: str
+) -> None:
+    root = tmp_path / "book"
+    shutil.copytree(ran_once, root)
+    monkeypatch.setattr(reproduce, "LIBRARY", root / "library")
+    place = reproduce.layout("smoke", root)
+    assert reproduce.stale(place, "01_second") is None
+    spoil(place.executed("01_second"), place.record("01_second"))
+    assert said in reproduce.stale(place, "01_second")
+    with pytest.raises(SDNError, match=f"01_second: .*{said}.*run `sdn reproduce --profile smoke`"):
+        book("smoke", root=root)
+    again: list[str] = []
+
+    def run(place: reproduce.Layout, name: str, values: dict) -> dict:
+        again.append(name)
+        return {"seconds": 1.0, "peak_memory_bytes": 1}
+
+    monkeypatch.setattr(reproduce, "run", run)
+    reproduce.reproduce("smoke", ["1"], root=root, report=lambda line: None)
+    assert again == ["01_second"]
+
+
+@pytest.fixture(scope="module")
+def ran_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny book whose second chapter has been run."""
+    root = tiny_book.write(tmp_path_factory.mktemp("once") / "book")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reproduce, "LIBRARY", root / "library")
+        run(root)
+    return root
+
+
+def rewritten(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_an_empty_copy_heals(root: Path) -> None:
+    run(root)
+    place = reproduce.layout("smoke", root)
+    place.executed("01_second").write_bytes(b"")
+    assert "peak" in run(root)[0] and "up to date" in run(root)[0]
+    place.record("01_second").write_text("[")
+    with pytest.raises(SDNError, match="01_second.json cannot be read.*sdn reproduce"):
+        reproduce.read_record(place, "01_second")
+    assert "peak" in run(root)[0] and executed(root).cells[3].outputs[0].text == "2\n"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"cells": 3}', '{"nbformat": 4}'])
+def test_a_source_that_is_no_notebook_is_named(root: Path, content: str) -> None:
+    (root / "book/01_second.ipynb").write_text(content)
+    with pytest.raises(SDNError, match=r"01_second\.ipynb is no notebook .*git checkout"):
+        run(root)
+
+
+def test_a_second_run_waits_for_the_first_and_says_so(root: Path) -> None:
+    place = reproduce.layout("smoke", root)
+    lines: list[str] = []
+    second = threading.Thread(target=lambda: lines.extend(run(root, report=lines.append)))
+    with files.alone(place.build / "executed"):
+        second.start()
+        second.join(3)
+        assert second.is_alive() and not place.record("01_second").exists()
+        assert lines == ["waiting for another `sdn` that is at work on profile smoke"]
+    second.join(120)
+    assert not second.is_alive() and "peak" in lines[1]
+
+
+def test_what_cannot_be_written_is_one_line(
+    root: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "_build").write_text("a file")
+    for command in ("reproduce", "book"):
+        assert cli.main([command, "--profile", "smoke"]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and said.count("\n") == 1
+        assert "_build" in said and "move it away" in said
+    (root / "_build").unlink()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/somewhere/file")
+
+    monkeypatch.setattr(reproduce, "fingerprints", full)
+    assert cli.main(["reproduce", "--profile", "smoke", "--chapters", "1"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "error: /somewhere/file: no space left on device: free some space, then run the same "
+        "command again\n"
+    )
+
+
 def test_a_chapter_depends_on_the_modules_that_it_imports_and_on_theirs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +287,30 @@ def test_a_chapter_depends_on_the_modules_that_it_imports_and_on_theirs(
     assert found("import sdn_lib.c, numpy") == ["c.py"]
     assert found("from sdn_lib import (\n    a,\n)") == ["a.py", "b.py", "c.py", "data/birds.py"]
     assert found("%matplotlib inline") == ["a.py", "b.py", "c.py", "data/birds.py", "unused.py"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": True}, "seed is True"),
+        ({"output_dir": " "}, "output_dir is"),
+        ({"workers": 0}, "workers=0 is below 1"),
+        ({"workers": -1}, "workers=-1 is below 1"),
+        ({"chapters": []}, "no chapter is named"),
+        ({"chapters": ["²"]}, "unknown chapter '²'"),
+        ({"chapters": [""]}, "unknown chapter ''"),
+        ({"chapters": ["99"]}, "unknown chapter '99'"),
+    ],
+)
+def test_bad_values_stop_before_anything_runs(root: Path, options: dict, said: str) -> None:
+    if "output_dir" in options:
+        with pytest.raises(SDNError, match=said):
+            profiles.load("smoke", **options)
+        return
+    with pytest.raises(SDNError, match=said):
+        run(root, **options)
+    assert not (root / "_build").exists()
 
 
 def test_an_unknown_parameter_stops_before_anything_runs(root: Path) -> None:
@@ -204,6 +363,53 @@ def test_the_kernel_is_this_interpreter(root: Path, monkeypatch: pytest.MonkeyPa
     assert printed == [sys.executable, str(root)]
     assert os.environ["MPLBACKEND"] == "Agg"
     assert "JUPYTER_PATH" not in os.environ
+
+
+def test_a_kernel_hears_nothing_of_the_users_shell(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = tmp_path / "hostile"
+    startup = hostile / ".ipython" / "profile_default" / "startup" / "00.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text("raise SystemExit('the user starts with this')\nprint = None\n")
+    other = hostile / "kernels" / "python3" / "kernel.json"
+    other.parent.mkdir(parents=True)
+    other.write_text('{"argv": ["false"], "display_name": "x", "language": "python"}')
+    (hostile / "matplotlibrc").write_text("image.origin: lower\n")
+    (hostile / "json.py").write_text("raise RuntimeError('the wrong json')\n")
+    for name, value in {
+        "HOME": hostile, "IPYTHONDIR": hostile / ".ipython", "PYTHONSTARTUP": startup,
+        "JUPYTER_PATH": hostile, "JUPYTER_DATA_DIR": hostile, "JUPYTER_PREFER_ENV_PATH": "1",
+        "JUPYTER_RUNTIME_DIR": "/dev/null/runtime", "JUPYTER_CONFIG_DIR": hostile,
+        "MATPLOTLIBRC": hostile, "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error",
+        "PYTHONOPTIMIZE": "2", "PYTHONUTF8": "0", "LC_ALL": "C",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, str(value))
+    code = """import json, sys, warnings
+import matplotlib
+import sdn_lib
+warnings.warn("a warning is no error", stacklevel=1)
+try:
+    assert not True
+    print("no assertion holds")
+except AssertionError:
+    print("Fréchet", matplotlib.rcParams["image.origin"], sdn_lib.__file__, sys.flags.utf8_mode)"""
+    edit(root, 2, code)
+    run(root)
+    printed = next(o.text for o in executed(root).cells[3].outputs if o.name == "stdout")
+    package = Path(profiles.__file__).with_name("__init__.py")
+    assert printed.split() == ["Fréchet", "upper", str(package), "1"]
+    assert os.environ["PYTHONSTARTUP"] == str(startup)
+
+
+def test_an_error_on_purpose_is_told_without_a_traceback(
+    root: Path, capfd: pytest.CaptureFixture
+) -> None:
+    edit(root, 2, "from sdn_lib.errors import SDNError\nraise SDNError('no bird: paint one')")
+    assert cli.main(["reproduce", "--profile", "smoke", "--chapters", "1"]) == 2
+    said = capfd.readouterr().err
+    assert "with SDNError: no bird: paint one; see _build" in said and "Traceback" not in said
+    assert said.strip().splitlines()[-1].startswith("error: chapter 01_second failed in cell")
 
 
 def test_papermill_runs_a_chapter_by_itself(root: Path) -> None:
@@ -390,3 +596,89 @@ def test_the_speed_page_is_made_of_what_the_benchmarks_kept(tmp_path: Path) -> N
     path.write_text("{")
     with pytest.raises(SDNError, match="training.json cannot be read.*run its benchmark again"):
         speed([path])
+
+
+def page(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text(text)
+    return folder
+
+
+def test_a_book_is_published_over_a_link_and_leftovers(tmp_path: Path) -> None:
+    target = tmp_path / "_build" / "html"
+    made = page(tmp_path / "_build/cpu/render/html", "one")
+    assert publish(made, target) == target and not made.exists()
+    page(tmp_path / "_build/html.old", "left by an earlier version")
+    publish(page(made, "two"), target)
+    assert (target / "index.html").read_text() == "two"
+    assert sorted(p.name for p in target.parent.iterdir()) == ["cpu", "html"]
+
+    elsewhere = page(tmp_path / "elsewhere/pages", "old")
+    (elsewhere / "gone.html").write_text("old")
+    shutil.rmtree(target)
+    target.symlink_to(elsewhere)
+    publish(page(made, "three"), target)
+    assert target.is_symlink() and (elsewhere / "index.html").read_text() == "three"
+    assert [p.name for p in elsewhere.parent.iterdir()] == ["pages"]
+    assert not (elsewhere / "gone.html").exists()
+
+    shutil.rmtree(elsewhere)  # the link dangles
+    publish(page(made, "four"), target)
+    assert (elsewhere / "index.html").read_text() == "four"
+    target.unlink()
+    target.write_text("a file")
+    with pytest.raises(SDNError, match="html is a file: move it away"):
+        publish(page(made, "five"), target)
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EBUSY])
+def test_a_book_is_published_to_another_disk_and_into_a_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    target = page(tmp_path / "_build" / "html", "old")
+    (target / "gone.html").write_text("old")
+    made = page(tmp_path / "_build/cpu/render/html", "new")
+    rename, os_rename = Path.rename, os.rename
+
+    def refused(self: Path, to: Path) -> Path:
+        if code == errno.EBUSY and target == self:
+            raise OSError(code, os.strerror(code), str(self))
+        return rename(self, to)
+
+    def across(old: Path, new: Path, **options: object) -> None:
+        if Path(old) == made:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(old))
+        os_rename(old, new, **options)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    monkeypatch.setattr(os, "rename", across)
+    publish(made, target)
+    assert {p.name: p.read_text() for p in target.iterdir()} == {"index.html": "new"}
+    assert [p.name for p in target.parent.iterdir() if p.name.startswith(".")] == []
+    assert not made.exists()
+
+
+def test_a_full_disk_leaves_the_book_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, made = page(tmp_path / "html", "old"), page(tmp_path / "made", "new")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def across(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "rename", across)
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(SDNError, match="html could not be written: .*No space left"):
+        publish(made, target)
+    assert (target / "index.html").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["html", "made"]
+
+
+def test_a_build_folder_on_another_place_works(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (root / "_build").symlink_to(tmp_path / "disk")
+    assert "peak" in run(root)[0] and "up to date" in run(root)[0]
+    assert (tmp_path / "disk/smoke/executed/01_second.ipynb").is_file()

@@ -6,13 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from sdn_lib import vgg, weights
-from sdn_lib.errors import SDNError
+from sdn_lib import program, vgg, weights
 from sdn_lib.teacher import PREPROCESSING
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the command line, convert, and return the exit status: 0, or 1 after an error."""
+    """Read the command line, convert, and return the exit status (see `sdn_lib.program.run`)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", help="'torchvision', or a .mat, .pth, .pt or .safetensors file")
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
@@ -27,18 +26,17 @@ def main(arguments: list[str] | None = None) -> int:
         "--order", choices=weights.ORDERS, default="hw", help="sides of a .mat's kernels"
     )
     asked = parser.parse_args(arguments)
-    try:
-        meta = weights.convert(
-            asked.source, asked.out, asked.depth, asked.preprocessing, asked.sha256, asked.order
-        )
-    except SDNError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return program.run(lambda: _convert(asked), interrupted="nothing was written")
+
+
+def _convert(asked: argparse.Namespace) -> None:
+    meta = weights.convert(
+        asked.source, asked.out, asked.depth, asked.preprocessing, asked.sha256, asked.order
+    )
     checked = "as it should be" if meta["checked"] else "not compared: none was given"
     print(
         f"{asked.out}: {meta['network']} from {meta['file']}, SHA-256 {meta['sha256']}, {checked}"
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ LICENCE = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the command line, fetch, and return the exit status: 0, 1 after an error, or 130."""
+    """Read the command line, fetch, and return the exit status (see `sdn_lib.program.run`)."""
     return fetch.command_line(
         fetch.BIRDS,
         description=__doc__,

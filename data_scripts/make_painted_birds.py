@@ -6,12 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from sdn_lib import program
 from sdn_lib.data import painted_birds
-from sdn_lib.errors import SDNError
+from sdn_lib.errors import counted
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the command line, paint, and return the exit status: 0, or 1 after an error."""
+    """Read the command line, paint, and return the exit status (see `sdn_lib.program.run`)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where the prepared data set is to appear")
     parser.add_argument("--size", type=int, default=64, help="pixels a side (default %(default)s)")
@@ -22,18 +23,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, help="default: one a core")
     options = vars(parser.parse_args(arguments))
+    return program.run(lambda: _paint(**options), interrupted="nothing was written")
 
-    def progress(done: int, total: int) -> None:
-        print(f"\rpainted {done} of {total}", end="", file=sys.stderr, flush=True)
 
-    try:
-        made = painted_birds.generate(options.pop("folder"), **options, progress=progress)
-    except SDNError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+def _paint(folder: Path, **options: int | None) -> None:
+    with program.Progress("painting", "pictures") as progress:
+        made = painted_birds.generate(folder, **options, progress=progress)
     train, test = (len(made.indices(split)) for split in ("train", "test"))
-    print(f"\n{made.folder}: {train} images to train on, {test} to test on", file=sys.stderr)
-    return 0
+    images = counted(train, "image")
+    print(f"{made.folder}: {images} to train on, {test} to test on", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,16 @@ import argparse
 import sys
 from pathlib import Path
 
+from sdn_lib import program
 from sdn_lib.data import cub, flowers, folder, photos
-from sdn_lib.errors import SDNError
+from sdn_lib.data.parallel import check_processes
+from sdn_lib.errors import counted
 
 READERS = {"birds": cub.read, "flowers": flowers.read, "folder": folder.read}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the command line, prepare, and return the exit status: 0, or 1 after an error."""
+    """Read the command line, prepare, and return the exit status (see `sdn_lib.program.run`)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", choices=READERS)
     parser.add_argument("raw", type=Path, help="the folder with the unpacked archives")
@@ -25,25 +27,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--classes", type=int, nargs="+", help="keep only these class ids")
     parser.add_argument("--processes", type=int, help="default: one a core")
     asked = parser.parse_args(arguments)
+    return program.run(lambda: _prepare(asked), interrupted="nothing was written")
 
-    def progress(done: int, total: int) -> None:
-        print(f"\rprepared {done} of {total}", end="", file=sys.stderr, flush=True)
 
-    try:
-        reading = READERS[asked.dataset](asked.raw, subset=asked.subset, classes=asked.classes)
+def _prepare(asked: argparse.Namespace) -> None:
+    check_processes(asked.processes)
+    reading = READERS[asked.dataset](asked.raw, subset=asked.subset, classes=asked.classes)
+    with program.Progress("preparing", "pictures") as progress:
         made = photos.prepare(
             reading, asked.out, asked.size, asked.crop, asked.resize, asked.processes, progress
         )
-    except SDNError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     train, test = (len(made.indices(split)) for split in ("train", "test"))
-    print(f"\n{made.folder}: {train} images to train on, {test} to test on", file=sys.stderr)
-    mended, repeated = (
-        made.manifest["source"][key] for key in ("captions_mended", "files_repeated_to_ten")
-    )
-    print(f"{mended} captions mended, {repeated} pictures had too few of them", file=sys.stderr)
-    return 0
+    images = counted(train, "image")
+    print(f"{made.folder}: {images} to train on, {test} to test on", file=sys.stderr)
+    source = made.manifest["source"]
+    mended = counted(source["captions_mended"], "caption")
+    repeated = counted(source["files_repeated_to_ten"], "picture")
+    print(f"{mended} mended, {repeated} had too few of them", file=sys.stderr)
 
 
 if __name__ == "__main__":

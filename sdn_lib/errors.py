@@ -20,5 +20,5 @@ def near(word: str, choices: Iterable[str]) -> str:
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return `1 picture`, `2 pictures`, `11,788 pictures`: a number and its noun."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    """Return a number and its noun, as `1 picture` or `2 pictures`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

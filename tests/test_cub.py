@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import runpy
 from pathlib import Path
 
@@ -309,6 +310,54 @@ def test_bad_folders_are_refused(raw, tmp_path, damage, words):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_text_files_of_any_editor(raw, mark, end):
+    plain = cub.read(raw, subset=True)
+    for path in [*(raw / "CUB_200_2011").glob("*.txt"), *(raw / "text_c10").rglob("*.txt")]:
+        path.write_bytes(mark + path.read_bytes().replace(b"\n", end))
+    found = cub.read(raw, subset=True)
+    assert found.captions == plain.captions and found.names == plain.names
+    assert (found.boxes == plain.boxes).all() and found.class_names == plain.class_names
+
+
+def test_what_macs_and_windows_add_is_passed_over(raw):
+    plain = cub.read(raw, subset=True)
+    images, told = raw / "CUB_200_2011" / "images", raw / "text_c10"
+    for path in (
+        images / "002.Owl" / "._Owl_1.jpg",
+        images / "__MACOSX" / "002.Owl" / "Owl_9.jpg",
+        images / ".DS_Store",
+        told / "002.Owl" / "._Owl_1.txt",
+        told / "002.Owl" / "Thumbs.db",
+        told / "desktop.ini",
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\0\5\x16\7")
+    found = cub.read(raw, subset=True)
+    assert found.images == plain.images and found.captions == plain.captions
+
+
+@pytest.mark.parametrize("part", ["CUB_200_2011", "text_c10", "CUB_200_2011/images"])
+def test_missing_data_name_the_program_that_fetches_them(raw, part):
+    home = raw.rename(raw.with_name("my birds"))
+    (home / part).rename(home / "elsewhere")
+    words = f"{part} is missing: fetch it with `python data_scripts/fetch_birds.py '{home}'`"
+    with pytest.raises(SDNError, match=re.escape(words)):
+        cub.read(home, subset=True)
+
+
+def test_a_box_is_measured_on_the_picture_as_it_is_stored(raw, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = raw / "CUB_200_2011" / "images" / f"{NAMES[0]}.jpg"
+    stored = Image.open(path).copy()
+    stored.save(path, exif=exif, quality=100, subsampling=0)
+    made = prepare(raw, tmp_path, size=8, crop=True, resize="box")
+    turned = photos.crop_to(Image.open(path), (10, 5, 16, 12)).transpose(Image.Transpose.ROTATE_270)
+    np.testing.assert_array_equal(made.images[0], turned.resize((8, 8), Image.Resampling.BOX))
+
+
 def test_a_class_in_both_splits_is_refused(raw, tmp_path):
     pickled(raw, embeddings=None)
     dump(raw / "train/filenames.pickle", NAMES[1:])
@@ -361,7 +410,7 @@ def test_the_script(raw, tmp_path, capsys):
     main = runpy.run_path(str(ROOT / "data_scripts" / "prepare.py"))["main"]
     out = tmp_path / "out"
     asked = ["birds", str(raw), str(out), "--size", "16", "--processes", "1"]
-    assert main(asked) == 1
+    assert main(asked) == 2
     assert "--subset" in capsys.readouterr().err and not out.exists()
     assert main([*asked, "--subset", "--crop", "--classes", "1", "2"]) == 0
     assert "2 images to train on, 2 to test on" in capsys.readouterr().err

@@ -503,9 +503,9 @@ def test_scripts_tell_their_usage_and_their_errors(name, tmp_path, capsys):
         main(["--help"])
     shown = capsys.readouterr().out
     assert stop.value.code == 0 and "research use" in shown and "--from-file" in shown
-    assert main([str(tmp_path), "--parts", "image"]) == 1
+    assert main([str(tmp_path), "--parts", "image"]) == 2
     assert "did you mean 'images'?" in capsys.readouterr().err
-    assert main([str(tmp_path), "--from-file", "birds.zip"]) == 1
+    assert main([str(tmp_path), "--from-file", "birds.zip"]) == 2
     assert "write PART=PATH" in capsys.readouterr().err
     assert tree(tmp_path) == []
 
@@ -514,7 +514,7 @@ def test_one_part_that_fails_does_not_stop_the_others(server, tmp_path, capsys, 
     content = server.files["birds.tgz"] = tar_of(BIRDS)
     dead = replace(fetch.BIRDS[1], urls=(server.url("gone"),), drive=None)
     monkeypatch.setattr(fetch, "BIRDS", (dead, images(server.url("birds.tgz"), content=content)))
-    assert script("fetch_birds").main([str(tmp_path)]) == 1
+    assert script("fetch_birds").main([str(tmp_path)]) == 2
     shown = capsys.readouterr().err
     assert "For research use" in shown.splitlines()[0] and "HTTP 404" in shown
     assert "CUB_200_2011/images.txt" in tree(tmp_path)

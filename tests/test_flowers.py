@@ -149,6 +149,14 @@ def test_bad_folders_are_refused(raw, tmp_path, damage, words):
     assert not list((tmp_path / "out").glob("*"))
 
 
+@pytest.mark.parametrize("part", ["imagelabels.mat", "jpg", "text_c10"])
+def test_missing_data_name_the_program_that_fetches_them(raw, part):
+    (raw / part).rename(raw / "elsewhere")
+    words = f"{part} .*: fetch it with `python data_scripts/fetch_flowers.py {raw}`"
+    with pytest.raises(SDNError, match=words):
+        flowers.read(raw, subset=True)
+
+
 def test_a_subset_must_be_asked_for_and_there_is_no_crop(raw, tmp_path):
     with pytest.raises(SDNError, match="imagelabels.mat gives 3 .* 7034 and 1155.*--subset"):
         flowers.read(raw)
@@ -159,5 +167,5 @@ def test_a_subset_must_be_asked_for_and_there_is_no_crop(raw, tmp_path):
 def test_the_script(raw, tmp_path, capsys):
     main = runpy.run_path(str(ROOT / "data_scripts" / "prepare.py"))["main"]
     asked = ["flowers", str(raw), str(tmp_path / "out"), "--subset", "--processes", "1"]
-    assert main([*asked, "--crop"]) == 1 and "no boxes" in capsys.readouterr().err
+    assert main([*asked, "--crop"]) == 2 and "no boxes" in capsys.readouterr().err
     assert main(asked) == 0 and prepared.load(tmp_path / "out").size == 64

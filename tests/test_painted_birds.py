@@ -314,7 +314,7 @@ def test_the_script_writes_a_data_set_and_reports_errors(tmp_path):
     ]
     command += ["--species", "12", "--test-species", "2", "--images-per-species", "1"]
     bad = subprocess.run([*command, "--size", "4"], cwd=ROOT, capture_output=True, text=True)
-    assert bad.returncode == 1 and "size must be" in bad.stderr and not (tmp_path / "s").exists()
+    assert bad.returncode == 2 and "size must be" in bad.stderr and not (tmp_path / "s").exists()
     good = subprocess.run([*command, "--size", "16"], cwd=ROOT, capture_output=True, text=True)
     assert good.returncode == 0, good.stderr
     assert len(prepared.load(tmp_path / "s")) == 12

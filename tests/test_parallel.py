@@ -17,12 +17,17 @@ from sdn_lib.errors import SDNError
 
 ROOT = Path(__file__).resolve().parent.parent
 KILL = """
-import multiprocessing, os, signal, sys
+import multiprocessing, os, signal, sys, time
 from pathlib import Path
 from sdn_lib import program
 
+killed = []
+
 def kill(done, total):
-    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    if not killed:
+        time.sleep(float(sys.argv[2]))
+        killed.append(multiprocessing.active_children()[0].pid)
+        os.kill(killed[0], signal.SIGKILL)
 
 def work():
 """
@@ -94,6 +99,13 @@ def test_jobs_are_handed_out_as_results_are_taken():
         assert len(handed) <= 8
 
 
+def test_a_map_that_is_left_early_does_not_disturb_the_next():
+    with workers(2, 100) as spread:
+        for start in range(5):
+            assert next(spread(double, range(start, 100))) == 2 * start
+        assert list(spread(double, range(30))) == list(range(0, 60, 2))
+
+
 def test_no_more_processes_than_jobs_and_none_for_one():
     with workers(4, 2) as spread:
         assert os.getpid() not in set(spread(pid, range(20)))
@@ -121,9 +133,10 @@ def test_an_error_of_a_worker_arrives_and_no_process_stays():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+@pytest.mark.parametrize("pause", ["0", "0.5"])  # while it works, and while it hands over
 @pytest.mark.parametrize("work", [PAINT, PREPARE], ids=["painting", "preparing"])
-def test_a_killed_worker_is_an_error_within_seconds(tmp_path, work):
-    command = [sys.executable, "-c", KILL + work, str(tmp_path / "out")]
+def test_a_killed_worker_is_an_error_within_seconds(tmp_path, work, pause):
+    command = [sys.executable, "-c", KILL + work, str(tmp_path / "out"), pause]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: a worker process was killed")

@@ -43,7 +43,7 @@ def photographs(archives, tmp_path_factory):
 
 def test_archives_of_a_part_are_refused_as_the_whole(archives, tmp_path, capsys):
     given = [f"--from-file=images={archives / 'images.tgz'}", "--parts", "images"]
-    assert program("fetch_birds")([str(tmp_path / "raw"), *given]) == 1
+    assert program("fetch_birds")([str(tmp_path / "raw"), *given]) == 2
     assert "the published file has" in capsys.readouterr().err
 
 

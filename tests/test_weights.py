@@ -208,5 +208,5 @@ def test_the_script_converts_and_reports(pth, tmp_path, capsys):
     out = tmp_path / "made" / "vgg11.safetensors"
     assert main([str(pth), str(out), "--depth", "11"]) == 0
     assert "vgg11 from vgg11.pth" in capsys.readouterr().out
-    assert main([str(pth), str(out), "--depth", "19"]) == 1
+    assert main([str(pth), str(out), "--depth", "19"]) == 2
     assert capsys.readouterr().err.startswith("error: ")

@@ -21,7 +21,8 @@ import numpy as np
 
 from sdn_lib.data import photos
 from sdn_lib.data.photos import Reading
-from sdn_lib.errors import SDNError
+from sdn_lib.errors import SDNError, counted
+from sdn_lib.files import read_text
 
 COUNTS = {"train": 8855, "test": 2933}
 
@@ -45,6 +46,9 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     """
     folder = Path(folder)
     root = folder / "CUB_200_2011"
+    remedy = photos.fetch_with("fetch_birds.py", folder)
+    if not root.is_dir():
+        raise SDNError(f"{root} is missing: {remedy}")
     paths = {
         name: root / f"{name}.txt"
         for name in ("images", "classes", "image_class_labels", "bounding_boxes")
@@ -57,8 +61,8 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
         if table.keys() != files.keys():
             number = min(table.keys() ^ files.keys())
             raise SDNError(
-                f"{paths[key]} has {len(table)} lines and images.txt {len(files)}; image {number} "
-                "is in one of them only: unpack CUB_200_2011.tgz again"
+                f"{paths[key]} has {counted(len(table), 'line')} and images.txt {len(files)}; "
+                f"image {number} is in one of them only: unpack CUB_200_2011.tgz again"
             )
     class_ids = []
     for number, (file,) in files.items():
@@ -77,8 +81,8 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
 
     rows = photos.chosen_rows(class_ids, names_of, classes)
     kept = [names[row] for row in rows]
-    images = photos.match_files(root / "images", kept, names, ".jpg")
-    texts = photos.match_files(folder / "text_c10", kept, names, ".txt")
+    images = photos.match_files(root / "images", kept, names, ".jpg", remedy)
+    texts = photos.match_files(folder / "text_c10", kept, names, ".txt", remedy)
     captions, mended = photos.read_captions(texts, repeat=False)
     splits = [split.splits[row] for row in rows]
     numbers = list(files)
@@ -97,18 +101,14 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
 
 def _table(path: Path, columns: int) -> dict[int, list[str]]:
     """The lines `<number> <value> ...` of a file, by number, in the order of the file."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
-        raise SDNError(f"{path} cannot be read ({reason}): unpack CUB_200_2011.tgz there") from None
+    lines = read_text(path, "unpack CUB_200_2011.tgz there").splitlines()
     found: dict[int, list[str]] = {}
     for place, line in enumerate(lines, 1):
         number, *values = line.split() or [""]
         if not number.isdecimal() or int(number) in found or len(values) != columns:
             raise SDNError(
-                f"{path}, line {place}: {line!r} is no new number with {columns} value(s): "
-                "unpack CUB_200_2011.tgz again"
+                f"{path}, line {place}: {line!r} is no new number with "
+                f"{counted(columns, 'value')}: unpack CUB_200_2011.tgz again"
             )
         found[int(number)] = values
     return found

@@ -18,10 +18,8 @@ embeddings    `train/*.pickle`, `test/*.pickle`   `train/*.pickle`, `test/*.pick
 from __future__ import annotations
 
 import argparse
-import errno
 import hashlib
 import http.client
-import json
 import os
 import shutil
 import sys
@@ -35,8 +33,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sdn_lib import files, program
 from sdn_lib.data.unpacking import (
     CHUNK,
+    REFUSALS,
     UNPACKED,
     DamagedError,
     FetchError,
@@ -192,8 +192,8 @@ def download(url: str, partial: str | Path, size: int | None = None) -> None:
             _transfer(url, partial, size)
             return
         except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                raise SpaceError(f"the disk of {partial} is full: make room, run again") from None
+            if isinstance(error, OSError) and error.errno in REFUSALS:
+                raise SpaceError(files.explain(error, partial)) from None
             have, why = _bytes(partial), reason(error)
             flowed, stalls = flowed or have > had, 0 if have > had else stalls + 1
             busy = isinstance(error, urllib.error.HTTPError) and error.code in (429, 500, 502, 503)
@@ -231,13 +231,13 @@ def extract(path: str | Path, folder: str | Path, archive: Archive) -> None:
 
     The wanted folder may lie at any depth. Members that are links or devices, or that lie
     outside the archive's own folder, and archives that are cut short raise DamagedError;
-    whatever is raised, nothing of the archive stays behind. Raises SpaceError on a full disk.
+    whatever is raised, nothing of the archive stays behind. Raises SpaceError where the disk is
+    full or refuses. What Macs and Windows add to archives is left out.
     """
     path, folder = Path(path), Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{path.name}.{uuid.uuid4().hex[:8]}.unpacking"
+    temporary = folder / f".{archive.file}.{uuid.uuid4().hex[:8]}.partial"
     try:
-        temporary.mkdir()
+        temporary.mkdir(parents=True)
         unpack(path, temporary)
         sources = _find(temporary, archive, path)
         for name, place in archive.gathers:
@@ -251,6 +251,8 @@ def extract(path: str | Path, folder: str | Path, archive: Archive) -> None:
         for item, source in sources.items():
             if not (folder / item).exists():
                 os.replace(source, folder / item)
+    except OSError as error:
+        raise SpaceError(files.explain(error)) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -263,21 +265,36 @@ def fetch(
 ) -> None:
     """Bring one part into `folder`, from a file at hand or from its addresses in turn.
 
-    A part that is there is skipped, which `report` says. Raises FetchError that lists what every
-    address answered and says how to go on by hand; SpaceError before a download for which the
-    disk has no room; DamagedError for a `from_file` that is not the published one.
+    A part that is there is skipped, which `report` says; one that another run is bringing is
+    waited for. Raises FetchError that lists what every address answered and says how to go on by
+    hand; SpaceError before a download for which the disk has no room, and where it refuses;
+    DamagedError for a `from_file` that is not the published one.
     """
     folder = Path(folder)
-    record = folder / "archives" / f"{archive.file}.json"
-    if all((folder / path).exists() for path in archive.results):
-        report(f"{archive.part}: already in {folder}, {_standing(archive, folder, record)}")
-        return
-    _refuse_incomplete(archive, folder)
+    try:
+        if _is_there(archive, folder, report):
+            return
+        _refuse_incomplete(archive, folder)
+        with files.alone(folder / "archives" / archive.file):
+            # Another run may have brought it meanwhile, and one that was killed left something.
+            if not _is_there(archive, folder, report):
+                files.remove_leftovers(folder / archive.file, older=0)
+                _bring(archive, folder, from_file, report)
+    except OSError as error:
+        raise SpaceError(files.explain(error)) from None
+
+
+def _bring(
+    archive: Archive,
+    folder: Path,
+    from_file: str | Path | None,
+    report: Callable[[str], None],
+) -> None:
+    record = _record(archive, folder)
     if from_file is not None:
         _use_own(archive, folder, Path(from_file), record, report)
         return
     stored = folder / "archives" / archive.file
-    stored.parent.mkdir(parents=True, exist_ok=True)
     if stored.exists() and _use_stored(archive, folder, stored, record, report):
         return
     partial = stored.with_name(f"{stored.name}.partial")
@@ -327,8 +344,9 @@ def command_line(
 ) -> int:
     """Read a fetch script's command line, fetch, and return the exit status.
 
-    0 when all parts are there, 1 after an error (the other parts are still fetched), 130 when
-    interrupted. `licence` is shown first; `folder` is the default for where the data go.
+    0 when all parts are there, 2 after an error (the other parts are still fetched), 130 when
+    interrupted (`sdn_lib.program.run`). `licence` is shown first; `folder` is the default for where
+    the data go.
     """
     parts = {archive.part: archive for archive in archives}
     parser = argparse.ArgumentParser(description=description, epilog=licence)
@@ -351,38 +369,37 @@ def command_line(
         help="the archives of --from-file are a part of the data set, not compared with it",
     )
     options = parser.parse_args(arguments)
+    return program.run(
+        lambda: _fetch_all(archives, licence, options),
+        interrupted="the same command goes on from here",
+    )
 
+
+def _fetch_all(archives: Sequence[Archive], licence: str, options: argparse.Namespace) -> int:
     def report(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    parts = {archive.part: archive for archive in archives}
+    own = _own_files(options.from_file, parts)
+    if options.subset:
+        parts |= {part: replace(parts[part], size=None, checksum=None) for part in own}
+    for part in dict.fromkeys(options.parts):
+        if part not in parts:
+            raise FetchError(f"unknown part {part!r}: {near(part, parts)}")
+    report(licence)
     failed = 0
-    try:
-        own = _own_files(options.from_file, parts)
-        if options.subset:
-            unknown = {part: replace(parts[part], size=None, checksum=None) for part in own}
-            parts |= unknown
-        for part in dict.fromkeys(options.parts):
-            if part not in parts:
-                raise FetchError(f"unknown part {part!r}: {near(part, parts)}")
-        report(licence)
-        for part in dict.fromkeys([*options.parts, *own]):
-            try:
-                fetch(parts[part], options.folder, own.get(part), report)
-            except SpaceError:
-                raise
-            except SDNError as error:
-                report(f"error: {error}")
-                failed += 1
-    except SDNError as error:
-        report(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        report("interrupted; the same command goes on from here")
-        return 130
+    for part in dict.fromkeys([*options.parts, *own]):
+        try:
+            fetch(parts[part], options.folder, own.get(part), report)
+        except SpaceError:
+            raise
+        except SDNError as error:
+            report(f"error: {error}")
+            failed += 1
     kept = [archive.file for archive in archives if _kept(archive, options.folder)]
     if kept and not failed:
         report(f"to save room delete {', '.join(kept)} in {options.folder / 'archives'}")
-    return 1 if failed else 0
+    return 2 if failed else 0
 
 
 def _kept(archive: Archive, folder: Path) -> bool:
@@ -481,8 +498,8 @@ def _download_with_gdown(archive: Archive, partial: Path) -> None:
             )
         os.replace(whole, partial)
     except Exception as error:  # gdown's errors have no common base.
-        if getattr(error, "errno", None) == errno.ENOSPC:
-            raise SpaceError(f"the disk of {whole} is full: make room, run again") from None
+        if getattr(error, "errno", None) in REFUSALS:
+            raise SpaceError(files.explain(error, whole)) from None
         said = f"gdown {gdown.__version__} (wanted: {INSTALL}) says: {reason(error)}"
         raise FetchError(f"{archive.page}: {said}") from None
     finally:
@@ -509,6 +526,18 @@ class _Counted:
 # --- What is at hand
 
 
+def _record(archive: Archive, folder: Path) -> Path:
+    return folder / "archives" / f"{archive.file}.json"
+
+
+def _is_there(archive: Archive, folder: Path, report: Callable[[str], None]) -> bool:
+    if not all((folder / path).exists() for path in archive.results):
+        return False
+    standing = _standing(archive, folder, _record(archive, folder))
+    report(f"{archive.part}: already in {folder}, {standing}")
+    return True
+
+
 def _use_own(archive, folder: Path, path: Path, record: Path, report) -> None:
     if not path.is_file():
         raise FetchError(f"--from-file {archive.part}={path}: there is no such file")
@@ -520,7 +549,6 @@ def _use_own(archive, folder: Path, path: Path, record: Path, report) -> None:
             _copy(path, folder / archive.file)
     except DamagedError as error:
         raise DamagedError(f"{error}; get it again from {archive.page}") from None
-    record.parent.mkdir(parents=True, exist_ok=True)
     _write_record(record, archive, path, f"file {path.name}", digest)
     report(f"{archive.part}: in {folder}, {_standing(archive, folder, record)}")
 
@@ -552,14 +580,9 @@ def _place(archive: Archive, folder: Path, stored: Path) -> None:
 
 
 def _copy(path: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.copying")
-    try:
-        check_room(target.parent, _bytes(path), f"to copy {path}")
-        shutil.copyfile(path, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    check_room(target.parent, _bytes(path), f"to copy {path}")
+    with files.writing(target) as partial:
+        shutil.copyfile(path, partial)
 
 
 def _refuse_incomplete(archive: Archive, folder: Path) -> None:
@@ -597,18 +620,11 @@ def _write_record(record: Path, archive: Archive, path: Path, source: str, diges
     }
     if not archive.checksum:
         came["note"] = "no checksum is published: this is what came, it could not be verified"
-    temporary = record.with_suffix(".new")
-    temporary.write_text(json.dumps(came, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, record)
+    files.write_json(record, came)
 
 
 def _read_record(record: Path) -> dict[str, str]:
-    try:
-        return dict(json.loads(record.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, TypeError):
-        raise FetchError(f"{record} cannot be read: delete it and run again") from None
+    return files.read_json(record, "delete it and run again") if record.exists() else {}
 
 
 # --- Unpacked

@@ -40,6 +40,9 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     """
     folder = Path(folder)
     path = folder / "imagelabels.mat"
+    remedy = photos.fetch_with("fetch_flowers.py", folder)
+    if not path.exists():
+        raise SDNError(f"{path} cannot be read (there is no such file): {remedy}")
     class_ids = _labels(path)
     names = [f"jpg/image_{number:05d}" for number in range(1, len(class_ids) + 1)]
     split = photos.read_split(folder, names, class_ids, TEST_CLASSES)
@@ -49,8 +52,9 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     rows = photos.chosen_rows(class_ids, class_names, classes)
     stems = [name.removeprefix("jpg/") for name in names]
     told = [f"{class_names[k]}/{stem}" for k, stem in zip(class_ids, stems, strict=True)]
-    images = photos.match_files(folder / "jpg", [stems[row] for row in rows], stems, ".jpg")
-    texts = photos.match_files(folder / "text_c10", [told[row] for row in rows], told, ".txt")
+    kept, kept_told = [stems[row] for row in rows], [told[row] for row in rows]
+    images = photos.match_files(folder / "jpg", kept, stems, ".jpg", remedy)
+    texts = photos.match_files(folder / "text_c10", kept_told, told, ".txt", remedy)
     captions, mended = photos.read_captions(texts, repeat=True)
     splits = [split.splits[row] for row in rows]
     return Reading(

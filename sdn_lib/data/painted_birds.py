@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import random
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -19,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from sdn_lib.data import prepared
-from sdn_lib.data.parallel import workers
+from sdn_lib.data.parallel import check_processes, workers
 from sdn_lib.errors import SDNError, near
 
 VERSION = 2
@@ -993,6 +994,7 @@ def generate(
         "captions": captions,
         "seed": seed,
     }
+    check_processes(processes)
     if images_per_species < 1 or captions < 1:
         raise SDNError(
             f"generate: images_per_species={images_per_species} and captions={captions} "
@@ -1020,6 +1022,21 @@ def generate(
                 yield images
 
         return _write(folder, kinds, birds, told, painted(), parts, config)
+
+
+def stored(folder: str | Path, config: Mapping[str, int]) -> prepared.Prepared | None:
+    """Return the data set that `generate` wrote to `folder` with the settings `config`.
+
+    None where there is none, or one of other settings or of another version, and, with a warning
+    that names the file, where it is damaged: then it can be painted again.
+    """
+    source = {"generator": "painted_birds", "version": VERSION, **config}
+    try:
+        return prepared.load(folder) if prepared.is_prepared(folder, source) else None
+    except prepared.PreparedError as error:
+        reason = str(error).removesuffix(f": delete {folder} and prepare it again")
+        warnings.warn(f"{reason}: the birds are painted again", stacklevel=2)
+        return None
 
 
 def fitting(

@@ -1,4 +1,9 @@
-"""Work on pictures in several processes."""
+"""Work on pictures in several processes.
+
+The pools of the standard library wait for ever where a worker is killed while it hands over a
+result, as happens when memory runs out: its lock is never given back, or the rest of its message
+never comes. Here each worker has a connection of its own, which ends with it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,16 @@ import os
 import signal
 import sys
 import threading
-from collections import deque
+import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from sdn_lib.errors import SDNError
+
+AHEAD = 3
+"""Results a process that may wait for an earlier one."""
 
 
 def check_processes(processes: int | None) -> int:
@@ -44,44 +50,115 @@ def workers(processes: int | None, jobs: int) -> Iterator[Callable]:
     if count <= 1:
         yield map
         return
-    # Forked workers need no importable main module, so notebooks and scripts may call `generate`.
-    method = "fork" if sys.platform == "linux" else "spawn"
-    context = multiprocessing.get_context(method)
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin)
+    team = _Team(count)
     try:
-        yield partial(_in_order, pool, 2 * count)
+        yield team.map
     finally:
-        pool.shutdown(cancel_futures=True)
+        team.end()
 
 
-def _in_order(
-    pool: ProcessPoolExecutor, ahead: int, work: Callable[[Any], Any], jobs: Iterable[Any]
-) -> Iterator[Any]:
-    waiting: deque = deque()
-    try:
-        for job in jobs:
-            waiting.append(pool.submit(work, job))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool:
-        raise SDNError(
-            "a worker process was killed, most likely because memory ran out: run again with "
-            "fewer processes (--processes 1, processes=1)"
-        ) from None
-    except MemoryError:
-        raise SDNError(
-            "the worker processes have used up the memory: run again with fewer of them "
-            "(--processes 1, processes=1)"
-        ) from None
+class _Team:
+    """Processes, each with a connection and at most one job."""
+
+    def __init__(self, count: int) -> None:
+        # Forked workers need no importable main module, so notebooks and scripts may call
+        # `generate`.
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self._processes: dict[Connection, multiprocessing.Process] = {}
+        self._busy: dict[Connection, tuple[object, int]] = {}
+        for _ in range(count):
+            near, far = context.Pipe()
+            process = context.Process(target=_serve, args=(far,), daemon=True)
+            process.start()
+            # Only the worker holds this end, so that it closes when the worker ends.
+            far.close()
+            self._processes[near] = process
+
+    def map(self, work: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        numbered = enumerate(jobs)
+        # What is still done for a map that was left early is known by another name.
+        name, done, turn, handed, more = object(), {}, 0, 0, True
+        while True:
+            for near in self._processes.keys() - self._busy.keys():
+                if handed - turn >= AHEAD * len(self._processes):
+                    break
+                number, job = next(numbered, (None, None))
+                if number is None:
+                    more = False
+                    break
+                self._send(near, (work, job))
+                self._busy[near] = name, number
+                handed += 1
+            if turn in done:
+                yield done.pop(turn)
+                turn += 1
+            elif turn == handed and not more:
+                return
+            else:
+                done.update(self._receive(name))
+
+    def end(self) -> None:
+        for near, process in self._processes.items():
+            process.terminate()
+            near.close()
+        for process in self._processes.values():
+            process.join()
+
+    def _send(self, near: Connection, message: Any) -> None:
+        try:
+            near.send(message)
+        except OSError:
+            raise self._killed(near) from None
+
+    def _receive(self, name: object) -> dict[int, Any]:
+        """Wait for results; return those of the map `name` by the numbers of their jobs."""
+        found = {}
+        for near in wait(list(self._busy)):
+            try:
+                value, error = near.recv()
+            except (EOFError, OSError):
+                raise self._killed(near) from None
+            owner, number = self._busy.pop(near)
+            if owner is not name:
+                continue
+            if isinstance(error, MemoryError):
+                raise SDNError(
+                    "the worker processes have used up the memory: run again with fewer of them "
+                    "(--processes 1, processes=1)"
+                ) from None
+            if error is not None:
+                raise error
+            found[number] = value
+        return found
+
+    def _killed(self, near: Connection) -> SDNError:
+        process = self._processes[near]
+        process.join(5)
+        return SDNError(
+            f"a worker process was killed (exit code {process.exitcode}), most likely because "
+            "memory ran out: run again with fewer processes (--processes 1, processes=1)"
+        )
 
 
-def _begin() -> None:
-    """Leave interrupts to the parent, and end when it does, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _serve(far: Connection) -> None:
+    """Do one job after another, and end when the parent does, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts the parent too
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    while True:
+        try:
+            work, job = far.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = work(job), None
+        except Exception as error:
+            error.add_note(traceback.format_exc())
+            answer = None, error
+        try:
+            far.send(answer)
+        except OSError:
+            return
 
 
 def _end_with_the_parent() -> None:

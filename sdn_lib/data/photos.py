@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,9 @@ from PIL import Image
 from sdn_lib.data import pickles, pictures, prepared
 from sdn_lib.data.parallel import workers
 from sdn_lib.data.prepared import SPLITS
-from sdn_lib.errors import SDNError, near
+from sdn_lib.data.unpacking import is_clutter
+from sdn_lib.errors import SDNError, counted, near
+from sdn_lib.files import read_text
 
 VERSION = 1
 CAPTIONS = 10
@@ -99,8 +102,8 @@ def read_split(
     if (counts != 1).any():
         name = names[int(np.flatnonzero(counts != 1)[0])]
         raise SDNError(
-            f"{paths['train']} and test/{paths['test'].name} list {counts.sum()} names for "
-            f"{len(names)} images, and {name!r} not once: fetch them again"
+            f"{paths['train']} and test/{paths['test'].name} list {counted(counts.sum(), 'name')} "
+            f"for {counted(len(names), 'image')}, and {name!r} not once: fetch them again"
         )
     classes = {split: {class_ids[row] for row in own} for split, own in rows.items()}
     both = sorted(classes["train"] & classes["test"])
@@ -124,7 +127,9 @@ def read_split(
 def _check_classes(path: Path, expected: list[int]) -> None:
     found = pickles.load(path)
     if not isinstance(found, list) or len(found) != len(expected):
-        raise SDNError(f"{path} holds no list of {len(expected)} class ids: fetch it again")
+        raise SDNError(
+            f"{path} holds no list of {counted(len(expected), 'class id')}: fetch it again"
+        )
     for place, (one, other) in enumerate(zip(found, expected, strict=True)):
         if not isinstance(one, (int, np.integer)) or int(one) != other:
             raise SDNError(
@@ -139,7 +144,9 @@ def _read_embeddings(paths: list[Path], rows: list[list[int]], count: int) -> np
     for path, own in zip(paths, rows, strict=True):
         found = pickles.load(path, EMBEDDINGS_LIMIT)
         if not isinstance(found, (list, np.ndarray)) or len(found) != len(own):
-            raise SDNError(f"{path} holds no embeddings of {len(own)} images: fetch it again")
+            raise SDNError(
+                f"{path} holds no embeddings of {counted(len(own), 'image')}: fetch it again"
+            )
         for place, row in enumerate(own):
             one = found[place]
             if not isinstance(one, np.ndarray) or one.shape != EMBEDDING or one.dtype.kind != "f":
@@ -163,29 +170,38 @@ def _read_embeddings(paths: list[Path], rows: list[list[int]], count: int) -> np
 
 
 def match_files(
-    root: Path, stems: Sequence[str], known: Collection[str], suffix: str
+    root: Path, stems: Sequence[str], known: Collection[str], suffix: str, remedy: str
 ) -> list[Path]:
     """Return the file `root/<stem><suffix>` of every stem.
 
-    Raises SDNError that names the file where one is missing, or where `root` holds one whose stem
-    is not among the `known`, which would shift every later image against its captions.
+    What Macs and Windows add to folders is passed over (`unpacking.is_clutter`). Raises SDNError
+    that names the file where one is missing, or where `root` holds one whose stem is not among the
+    `known`, which would shift every later image against its captions, and with the `remedy` where
+    `root` itself is missing.
     """
     if not root.is_dir():
-        raise SDNError(f"{root} is missing: unpack the data set there, see the download script")
-    found = {p.relative_to(root).as_posix()[: -len(suffix)] for p in root.rglob(f"*{suffix}")}
+        raise SDNError(f"{root} is missing: {remedy}")
+    paths = (path.relative_to(root).as_posix() for path in root.rglob(f"*{suffix}"))
+    found = {path[: -len(suffix)] for path in paths if not is_clutter(path)}
     missing = next((stem for stem in stems if stem not in found), None)
     if missing is not None:
         raise SDNError(
             f"{root / (missing + suffix)} is missing "
-            f"({sum(stem not in found for stem in stems)} such files): unpack the archive again"
+            f"({counted(sum(stem not in found for stem in stems), 'such file')}): "
+            "unpack the archive again"
         )
     extra = sorted(found - set(known))
     if extra:
         raise SDNError(
             f"{root / (extra[0] + suffix)} belongs to no image of the data set "
-            f"({len(extra)} such files): take it away or unpack the archive again"
+            f"({counted(len(extra), 'such file')}): take it away or unpack the archive again"
         )
     return [root / (stem + suffix) for stem in stems]
+
+
+def fetch_with(program: str, folder: Path) -> str:
+    """Return the words on how to fetch what is missing in a folder."""
+    return f"fetch it with `python data_scripts/{program} {shlex.quote(str(folder))}`"
 
 
 def read_captions(paths: Sequence[Path], repeat: bool) -> tuple[list[list[str]], dict[str, int]]:
@@ -193,21 +209,22 @@ def read_captions(paths: Sequence[Path], repeat: bool) -> tuple[list[list[str]],
 
     U+FFFD, which stands in pairs where a space was meant, becomes one; empty lines are dropped. A
     file with fewer than ten lines starts again from its first where `repeat`, and raises SDNError
-    else; so does a file with more than ten, with none, or that is no UTF-8.
+    else; so does a file with more than ten, with none, or that is no UTF-8. A byte order mark and
+    the line ends of Windows and of old Macs are read.
     """
     captions, mended, repeated = [], 0, 0
     for path in paths:
-        try:
-            lines = path.read_bytes().decode("utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SDNError(f"{path} cannot be read ({error}): unpack it again") from None
+        text = read_text(path, "unpack it again")
+        # An old Mac's lines end in \r; elsewhere that stands before \n, or is text.
+        lines = text.split("\n" if "\n" in text else "\r")
         mended += sum("\ufffd" in line for line in lines)
         lines = [re.sub("\ufffd{1,2}", " ", line).strip() for line in lines]
         lines = [line for line in lines if line]
         short = 0 < len(lines) < CAPTIONS
         if len(lines) != CAPTIONS and not (short and repeat):
             raise SDNError(
-                f"{path} has {len(lines)} captions, expected {CAPTIONS}: unpack the archive again"
+                f"{path} has {counted(len(lines), 'caption')}, expected {CAPTIONS}: "
+                "unpack the archive again"
             )
         repeated += short
         captions.append([lines[i % len(lines)] for i in range(CAPTIONS)])

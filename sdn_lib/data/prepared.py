@@ -12,11 +12,13 @@ A prepared folder holds
 ====================  =======================================================================
 
 The folder appears in one piece (written beside its place, then renamed), so a folder with a
-manifest is a finished one.
+manifest is a finished one. A folder that cannot be renamed, a disk of its own for example, is
+filled within, its manifest last.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -29,10 +31,13 @@ from typing import Any
 
 import numpy as np
 
-from sdn_lib.errors import SDNError, near
+from sdn_lib import files
+from sdn_lib.data.unpacking import is_clutter
+from sdn_lib.errors import SDNError, counted, near
 
 FORMAT = 1
 SPLITS = ("train", "test")
+OWN = {"images.npy", "captions.json", "index.json", "tables.json", "arrays"}
 
 
 class PreparedError(SDNError):
@@ -96,43 +101,53 @@ def write(
 
     `images` is one uint8 (N, height, width, 3) array or an iterable of such chunks, so a data
     set need not fit in memory. An existing prepared folder is replaced only once the new one is
-    complete; any other existing folder is refused. Raises PreparedError where lengths differ.
+    complete; any other existing folder is refused. Where `folder` is a link, the folder that it
+    leads to is written. One process writes at a time, the next one waits, and what killed ones
+    left is taken away. Raises PreparedError where lengths differ or the system refuses.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / "manifest.json").exists() and any(folder.iterdir()):
-        raise PreparedError(
-            f"{folder} exists and is no prepared folder (it has no manifest.json): "
-            "choose another folder or empty this one"
-        )
+    place = Path(os.path.realpath(folder))
     count = len(names)
     arrays, tables = dict(arrays or {}), dict(tables or {})
-    _check_lengths(count, captions, class_ids, names, splits, arrays)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
-        (new / "arrays").mkdir(parents=True)
-        _write_images(new / "images.npy", images, count)
-        for name, array in arrays.items():
-            np.save(new / "arrays" / f"{name}.npy", np.ascontiguousarray(array))
-        _dump(new / "captions.json", [list(c) for c in captions])
-        index = {
-            "names": list(names),
-            "class_ids": [int(c) for c in class_ids],
-            "splits": list(splits),
-        }
-        _dump(new / "index.json", index)
-        _dump(new / "tables.json", tables)
-        files = {}
-        for path in sorted(p for p in new.rglob("*") if p.is_file()):
-            files[path.relative_to(new).as_posix()] = {
-                "bytes": path.stat().st_size,
-                "sha256": sha256(path),
-            }
-        manifest = {"format": FORMAT, "count": count, "source": dict(source or {}), "files": files}
-        _dump(new / "manifest.json", manifest, indent=1)
-        _swap(new, folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+        _check_place(folder, place)
+        _check_lengths(count, captions, class_ids, names, splits, arrays)
+        with files.alone(_temporary(place, "partial")):
+            _remove_leftovers(place)
+            new = _temporary(place, f"{uuid.uuid4().hex[:8]}.partial")
+            try:
+                (new / "arrays").mkdir(parents=True)
+                _write_images(new / "images.npy", images, count)
+                for name, array in arrays.items():
+                    _write_array(new / "arrays" / f"{name}.npy", array)
+                _dump(new / "captions.json", [list(c) for c in captions])
+                index = {
+                    "names": list(names),
+                    "class_ids": [int(c) for c in class_ids],
+                    "splits": list(splits),
+                }
+                _dump(new / "index.json", index)
+                _dump(new / "tables.json", tables)
+                sums = {}
+                for path in sorted(p for p in new.rglob("*") if p.is_file()):
+                    sums[path.relative_to(new).as_posix()] = {
+                        "bytes": path.stat().st_size,
+                        "sha256": sha256(path),
+                    }
+                manifest = {
+                    "format": FORMAT,
+                    "count": count,
+                    "source": dict(source or {}),
+                    "files": sums,
+                }
+                _dump(new / "manifest.json", manifest, indent=1)
+                _swap(new, place)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+    except OSError as error:
+        if error.errno is None:  # not from the system, but from whoever makes the images
+            raise
+        raise PreparedError(f"{folder} cannot be written: {files.explain(error)}") from None
     return load(folder, verify=False)
 
 
@@ -142,6 +157,13 @@ def load(folder: str | Path, verify: bool = True) -> Prepared:
     Sizes are always checked. Raises PreparedError that names the damaged file and the remedy.
     """
     folder = Path(folder)
+    try:
+        return _load(folder, verify)
+    except OSError as error:
+        raise PreparedError(f"{folder} cannot be read: {files.explain(error)}") from None
+
+
+def _load(folder: Path, verify: bool) -> Prepared:
     manifest = _read_manifest(folder)
     for name, want in manifest["files"].items():
         path = folder / name
@@ -149,42 +171,56 @@ def load(folder: str | Path, verify: bool = True) -> Prepared:
             raise PreparedError(f"{path} is missing: {_remedy(folder)}")
         if path.stat().st_size != want["bytes"]:
             raise PreparedError(
-                f"{path} has {path.stat().st_size} bytes, the manifest says {want['bytes']}: "
-                + _remedy(folder)
+                f"{path} has {counted(path.stat().st_size, 'byte')}, the manifest says "
+                f"{want['bytes']}: {_remedy(folder)}"
             )
         if verify and sha256(path) != want["sha256"]:
             raise PreparedError(
                 f"{path} does not match its SHA-256 in the manifest: {_remedy(folder)}"
             )
-    index = _read_json(folder / "index.json")
+    index = _read_json(folder / "index.json", dict)
     arrays = {
-        Path(name).stem: np.load(folder / name, mmap_mode="r")
+        Path(name).stem: _open_array(folder / name)
         for name in manifest["files"]
         if name.startswith("arrays/")
     }
-    prepared = Prepared(
-        folder=folder,
-        images=np.load(folder / "images.npy", mmap_mode="r"),
-        captions=_read_json(folder / "captions.json"),
-        class_ids=np.asarray(index["class_ids"], dtype=np.int64),
-        names=index["names"],
-        splits=index["splits"],
-        arrays=arrays,
-        tables=_read_json(folder / "tables.json"),
-        manifest=manifest,
-    )
+    try:
+        prepared = Prepared(
+            folder=folder,
+            images=_open_array(folder / "images.npy"),
+            captions=_read_json(folder / "captions.json", list),
+            class_ids=np.asarray(index["class_ids"], dtype=np.int64),
+            names=index["names"],
+            splits=index["splits"],
+            arrays=arrays,
+            tables=_read_json(folder / "tables.json", dict),
+            manifest=manifest,
+        )
+        found = _difference(prepared)
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        found = f"index.json or captions.json is damaged ({error!r})"
+    if found:
+        raise PreparedError(f"{folder}: {found}; {_remedy(folder)}")
+    return prepared
+
+
+def _difference(prepared: Prepared) -> str:
+    """Return in which way the files of a prepared folder do not fit together, if in any."""
+    if prepared.images.ndim != 4 or prepared.images.dtype != np.uint8:
+        return f"images.npy holds {prepared.images.dtype} {prepared.images.shape}, no images"
+    arrays = {**prepared.arrays, "images": prepared.images}
     try:
         _check_lengths(
-            manifest["count"],
+            prepared.manifest["count"],
             prepared.captions,
             prepared.class_ids,
             prepared.names,
             prepared.splits,
-            {**arrays, "images": prepared.images},
+            arrays,
         )
     except PreparedError as error:
-        raise PreparedError(f"{folder}: {error}; {_remedy(folder)}") from None
-    return prepared
+        return str(error)
+    return ""
 
 
 def is_prepared(folder: str | Path, source: Mapping[str, Any] | None = None) -> bool:
@@ -200,7 +236,7 @@ def _check_lengths(count, captions, class_ids, names, splits, arrays) -> None:
     rows = {"captions": captions, "class_ids": class_ids, "splits": splits, **arrays}
     for name, value in rows.items():
         if len(value) != count:
-            raise PreparedError(f"{name} has {len(value)} rows, names has {count}")
+            raise PreparedError(f"{name} has {counted(len(value), 'row')}, names has {count}")
     if len(set(names)) != count:
         seen: set[str] = set()
         twice = next(n for n in names if n in seen or seen.add(n))
@@ -210,6 +246,45 @@ def _check_lengths(count, captions, class_ids, names, splits, arrays) -> None:
             raise PreparedError(f"image {name!r} has no caption or an empty one")
         if split not in SPLITS:
             raise PreparedError(f"image {name!r} has the split {split!r}: {near(split, SPLITS)}")
+
+
+def _check_place(folder: Path, place: Path) -> None:
+    """Raise PreparedError where what stands at `place` may not be replaced."""
+    if not place.exists():
+        return
+    if not place.is_dir():
+        raise PreparedError(f"{folder} is a file: choose another folder, or move it away")
+    if (place / "manifest.json").exists():
+        return
+    other = {path.name for path in place.iterdir() if not is_clutter(path.name)}
+    other -= {"lost+found", *(name for name in other if name.startswith(f".{place.name}."))}
+    half = other <= OWN and _leftovers(place)  # killed while it was filled
+    if other and not half:
+        raise PreparedError(
+            f"{folder} exists and is no prepared folder (it has no manifest.json): "
+            "choose another folder or empty this one"
+        )
+
+
+def _temporary(place: Path, ending: str) -> Path:
+    """Return a hidden path where what is to stand at `place` can be made, beside it or within."""
+    beside = os.access(place.parent, os.W_OK) or not place.is_dir()
+    home = place.parent if beside and not os.path.ismount(place) else place
+    return home / f".{place.name}.{ending}"
+
+
+def _leftovers(place: Path) -> list[Path]:
+    name = f".{glob.escape(place.name)}.????????.partial"
+    return [*place.parent.glob(name), *place.glob(name)]
+
+
+def _remove_leftovers(place: Path) -> None:
+    """Take away what killed writers left; nobody else is writing now."""
+    old = sorted(place.parent.glob(f".{glob.escape(place.name)}.????????.old"))
+    if old and not place.exists():
+        os.replace(old.pop(), place)  # killed between two renames
+    for left in [*_leftovers(place), *old]:
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_images(path: Path, images, count: int) -> None:
@@ -234,25 +309,57 @@ def _write_images(path: Path, images, count: int) -> None:
             file.write(np.ascontiguousarray(chunk).data)
             row += len(chunk)
     if shape is None or row != count:
-        raise PreparedError(f"{row} images came, names has {count}")
+        raise PreparedError(f"{counted(row, 'image')} came, names has {count}")
 
 
-def _swap(new: Path, folder: Path) -> None:
-    if not folder.exists():
-        os.replace(new, folder)
+def _write_array(path: Path, array: np.ndarray) -> None:
+    # As np.save, which does not say why a disk refuses.
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
+
+
+def _swap(new: Path, place: Path) -> None:
+    old = place.parent / f".{place.name}.{uuid.uuid4().hex[:8]}.old"
+    if new.parent == place:
+        _fill(new, place)
         return
-    old = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.old"
-    os.replace(folder, old)
-    os.replace(new, folder)
-    shutil.rmtree(old)
+    if place.exists():
+        try:
+            os.replace(place, old)
+        except OSError:  # a folder that is mounted, or not ours to rename
+            _fill(new, place)
+            return
+    try:
+        os.replace(new, place)
+    except OSError:
+        if old.exists():
+            os.replace(old, place)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _fill(new: Path, place: Path) -> None:
+    """Move what is in `new` into `place`, so that there is a manifest only when all is there."""
+    (place / "manifest.json").unlink(missing_ok=True)
+    for path in sorted(new.iterdir(), key=lambda path: path.name == "manifest.json"):
+        target = place / path.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        shutil.move(path, target)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     if not path.is_file():
         raise PreparedError(f"{path} is missing: {folder} is no prepared folder, prepare it first")
-    manifest = _read_json(path)
-    if not isinstance(manifest, dict) or {"format", "count", "files", "source"} - set(manifest):
+    manifest = _read_json(path, dict)
+    sums = manifest.get("files")
+    whole = {"format", "count", "source"} <= set(manifest) and isinstance(sums, dict)
+    if not whole or not all(
+        isinstance(one, dict) and {"bytes", "sha256"} <= set(one) for one in sums.values()
+    ):
         raise PreparedError(f"{path} is no manifest of a prepared folder: {_remedy(folder)}")
     if manifest["format"] != FORMAT:
         raise PreparedError(
@@ -262,10 +369,17 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path, kind: type) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return files.read_json(path, _remedy(path.parent), kind)
+    except SDNError as error:
+        raise PreparedError(str(error)) from None
+
+
+def _open_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r")
+    except (ValueError, EOFError) as error:
         raise PreparedError(f"{path} cannot be read ({error}): {_remedy(path.parent)}") from None
 
 

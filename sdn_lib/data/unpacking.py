@@ -15,8 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sdn_lib.errors import SDNError
+from sdn_lib.files import explain
 
 CHUNK = 1 << 18
+CLUTTER = (".DS_Store", "Icon\r", ".localized", "Thumbs.db", "ehthumbs.db", "desktop.ini")
+"""Files that Macs and Windows put beside those of their users."""
+
 # Photographs hardly shrink when packed; this leaves room for captions, which do.
 UNPACKED = 1.5
 
@@ -30,17 +34,41 @@ class DamagedError(FetchError):
 
 
 class SpaceError(FetchError):
-    """A disk without room for what is to come."""
+    """A disk without room for what is to come, or that refuses it: no other address would help."""
+
+
+REFUSALS = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "EIO", "EMFILE", "ENOMEM")
+    if hasattr(errno, name)
+)
+"""What says that this machine, not an archive or an address, is at fault."""
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Unpack a zip or tar archive into an existing, empty folder.
+    """Unpack a zip or tar archive into an existing, empty folder, without the clutter in it.
 
     Raises DamagedError for an archive that is cut short or damaged, or holds a link, a device or
     a member outside of itself; SpaceError on a full disk. What was unpacked by then stays.
     """
     with _unpacking(path):
         _unpack(path, folder)
+
+
+def is_clutter(name: str) -> bool:
+    """Say whether a path, with slashes, names what a Mac or Windows adds to folders and archives.
+
+    Besides `CLUTTER` that is what stands for attributes of files: `._<name>`, all in `__MACOSX/`,
+    and `<name>:Zone.Identifier`.
+    """
+    *above, last = name.rstrip("/").split("/")
+    return (
+        "__MACOSX" in above
+        or last == "__MACOSX"
+        or last.startswith("._")
+        or last.endswith(":Zone.Identifier")
+        or last.casefold() in {one.casefold() for one in CLUTTER}
+    )
 
 
 def folders(top: Path) -> Iterator[Path]:
@@ -78,8 +106,9 @@ def _unpacking(path: Path) -> Iterator[None]:
     except SDNError:
         raise
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise SpaceError(f"the disk filled up while {path} was unpacked: make room") from None
+        if error.errno in REFUSALS:
+            what = f"{path} cannot be unpacked: {explain(error)}"
+            raise SpaceError(what) from None
         raise DamagedError(f"{path} cannot be unpacked: {reason(error)}") from None
     except (
         EOFError,
@@ -101,7 +130,7 @@ def _unpack(path: Path, folder: Path) -> None:
             for member in tar:
                 kind = "folder" if member.isdir() else "file" if member.isreg() else "link, device"
                 target = _target(folder, member.name, kind, path)
-                if kind == "file":
+                if kind == "file" and target:
                     _write_member(tar.extractfile(member), target)
             # To the end, where gzip keeps its checksum.
             while tar.fileobj.read(CHUNK):
@@ -113,17 +142,23 @@ def _unpack(path: Path, folder: Path) -> None:
         for member in members:
             mode = stat.S_IFMT(member.external_attr >> 16)
             plain = mode in (0, stat.S_IFREG, stat.S_IFDIR)
-            kind = "link, device" if not plain else "folder" if member.is_dir() else "file"
+            is_folder = member.filename.endswith(("/", "\\"))
+            kind = "link, device" if not plain else "folder" if is_folder else "file"
             target = _target(folder, member.filename, kind, path)
-            if kind == "file":
+            if kind == "file" and target:
                 _write_member(zipped.open(member), target)
 
 
-def _target(folder: Path, name: str, kind: str, path: Path) -> Path:
-    """Return where a member goes, its folder made; DamagedError when it must go nowhere."""
+def _target(folder: Path, name: str, kind: str, path: Path) -> Path | None:
+    """Return where a member goes, its folder made, or None for clutter.
+
+    Raises DamagedError when it must go nowhere.
+    """
     if kind not in ("file", "folder"):
         raise DamagedError(f"{path}: the member {name!r} is a link or a device: refused")
     parts = name.replace("\\", "/").split("/")
+    if is_clutter("/".join(parts)):
+        return None
     if name.startswith(("/", "\\")) or ".." in parts or ":" in name:
         raise DamagedError(f"{path}: the member {name!r} lies outside the archive: refused")
     target = folder.joinpath(*parts)

@@ -71,7 +71,8 @@ def writing(path: str | Path) -> Iterator[Path]:
         foreign = error.filename not in (None, str(partial))
         raise SDNError(explain(error, error.filename if foreign else path)) from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def remove_leftovers(path: Path, older: float = DAY) -> None:

@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ from PIL import Image
 from scipy import stats
 from torch import Tensor, nn
 
-from sdn_lib import distillation, evaluation, gaps, machine, runs, training, vgg
+from sdn_lib import devices, distillation, evaluation, files, gaps, machine, runs, training, vgg
 from sdn_lib.data import prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
-from sdn_lib.profiles import ROOT, Profile
+from sdn_lib.profiles import ROOT, Profile, TrainConfig
 from sdn_lib.teacher import Teacher
 
 PASSES = {**runs.PASSES, "pixels": runs.PASSES["baseline"], "both": 6}
@@ -149,17 +149,15 @@ class AblationTask(runs.DistillationTask):
         self.captions = row.captions or self.captions
         self.row, self.mode, self.weights = row, mode, weights
 
-    def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
-        """Return images and text; without a table of embeddings, as that would round them."""
-        sample = super().sample(step, seed, batch)
-        if "characters" in sample:
-            with torch.no_grad():
-                sample["text"] = self._frozen[1](sample.pop("characters")).half().float()
-        return sample
-
-    def forward(self, images: Tensor, text: Tensor) -> LayerLosses:
+    def forward(
+        self, images: Tensor, text: Tensor | None = None, characters: Tensor | None = None
+    ) -> LayerLosses:
         """Return the mode's losses by layer; in 'both' those of stage two end in '_seen'."""
-        teacher, losses = self._frozen[0], LayerLosses()
+        (teacher, encoder), losses = self.teacher_and_encoder, LayerLosses()
+        if text is None:
+            # In full precision and rounded, as a table of embeddings is.
+            with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+                text = encoder(characters).half().float()
         made = self.student(text)
         if self.mode == "pixels":
             return distillation.layer_losses({"image": made["image"]}, {"image": images})
@@ -252,25 +250,47 @@ def kept(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]
     if not path.exists():
         return None
     facts, settings = _read(path), settings_of(name, seed, profile)
-    was = {**facts["settings"], "row": facts["settings"]["row"] | {"about": ROWS[name].about}}
-    if was != settings:
-        wrong = next(k for k in settings if was.get(k) != settings[k])
-        raise SDNError(f"{path} was made with another {wrong}: delete it, or name a --folder")
+    kept_settings = facts["settings"]
+    was = {**kept_settings, "row": kept_settings["row"] | {"about": ROWS[name].about}}
+    wrong = runs.first_difference(was, settings)
+    if wrong:
+        raise SDNError(f"{path}: {wrong}: delete it, or name a --folder")
     return facts
 
 
 def settings_of(name: str, seed: int, profile: Profile) -> dict[str, Any]:
-    """Return what a row's result depends on, but for the code, the machine and learning rates."""
-    row = ROWS[name]
+    """Return what a row's result depends on, but for the code and the machine."""
+    row, n = ROWS[name], profile.network
     weights = {n: runs.get(n, profile).folder / "weights.safetensors" for n in FIXED}
     return {
         "row": json.loads(json.dumps(dataclasses.asdict(row))),
         "seed": seed,
         "budget": round(row.cost * budget(profile)),
         "batch": profile.stage_one.batch,
+        "training": {
+            mode: {key: getattr(_plan(profile, row, mode, 2, seed), key) for key in TRAINING}
+            for mode, _ in row.plan
+        },
+        "network": {key: getattr(n, key) for key in runs.STUDENT_NETWORK},
+        "size": profile.data.size,
         "data": runs.dataset(profile).checksum,
         **{n: prepared.sha256(path) for n, path in weights.items()},
     }
+
+
+TRAINING = ("learning_rate", "schedule", "clip", "precision", "image_weight", "streams")
+"""The settings of a row's trainings that come from the profile, beside the batch."""
+
+
+def _plan(profile: Profile, row: Row, mode: str, steps: int, seed: int) -> TrainConfig:
+    """Return the training of one mode of a row: stage two at its own rate where it is second."""
+    second = mode == "stage_two" and len(row.plan) > 1
+    return dataclasses.replace(
+        profile.stage_two if second else profile.stage_one,
+        steps=steps,
+        seed=seed,
+        image_weight=profile.stage_one.image_weight,
+    )
 
 
 def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
@@ -290,18 +310,14 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
     table = None if brief else runs.embeddings(profile)
     steps, last = {}, {}
     for mode, share in row.plan:
-        plan = dataclasses.replace(
-            profile.stage_two if mode == "stage_two" and len(row.plan) > 1 else profile.stage_one,
-            steps=max(2, round(share * settings["budget"] / PASSES[mode])),
-            seed=seed,
-        )
-        weights = {"image": profile.stage_one.image_weight}
+        count = max(2, round(share * settings["budget"] / PASSES[mode]))
+        plan = _plan(profile, row, mode, count, seed)
+        weights = {"image": plan.image_weight}
         encoder = fixed["text"].model
         task = AblationTask(row, mode, data, student, teacher, table, weights, encoder)
         if row.normalised and mode != "pixels":
             task.weights = _equal(task, seed, plan.batch)
         log = training.fit(task, plan, title=f"{name} {seed}, {mode}")
-        task.to("cpu")
         steps[mode], last[mode] = plan.steps, log[-1]["total"]
     student.eval().requires_grad_(False)
     scores, strip = judge(student, profile, fixed)
@@ -312,14 +328,16 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
         **scores,
         "seconds": round(time.perf_counter() - began, 1),
         "threads": torch.get_num_threads(),
+        "device": devices.describe(devices.best()),
+        "precision": training.ran_in(profile.stage_one, devices.best()),
         "command": f"sdn ablate {name} --seeds {seed} --profile {profile.name}",
         "hardware": machine.hardware(),
         "versions": machine.versions(),
         **code,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(strip).save(folder / f"{name}-{seed}.png", optimize=True)
-    runs.write_json(folder / f"{name}-{seed}.json", facts)
+    with files.writing(folder / f"{name}-{seed}.png") as partial:
+        Image.fromarray(strip).save(partial, format="PNG", optimize=True)
+    files.write_json(folder / f"{name}-{seed}.json", facts)
     return facts
 
 
@@ -338,7 +356,7 @@ class Exam:
     """Captions of unseen species, what they say and hide, and the real pictures.
 
     `text` (n, text_dim), `real` (n, 3, size, size) RGB 0..1, `attributes` (n, A) value indices,
-    `mentions` (n, A) bool.
+    `mentions` (n, A) bool, `species` (n,) where rows share some.
     """
 
     captions: list[str]
@@ -346,6 +364,7 @@ class Exam:
     real: Tensor
     attributes: np.ndarray
     mentions: np.ndarray
+    species: np.ndarray | None = None
 
 
 def exam(profile: Profile) -> Exam:
@@ -355,8 +374,7 @@ def exam(profile: Profile) -> Exam:
     """
     data = runs.dataset(profile)
     rows = data.indices("test")[: profile.evaluation.images]
-    draw = np.random.default_rng([profile.evaluation.seeds[0], 7])
-    chosen = np.array([draw.integers(len(data.captions[row])) for row in rows])
+    chosen = runs.questions(profile, rows, profile.evaluation.seeds[0])
     captions = [data.captions[row][c] for row, c in zip(rows, chosen, strict=True)]
     return Exam(
         captions,
@@ -364,6 +382,7 @@ def exam(profile: Profile) -> Exam:
         runs.images(data, rows),
         np.asarray(data.arrays["attributes"][rows]),
         np.asarray(data.arrays["mentions"][rows, chosen]),
+        data.class_ids[rows],
     )
 
 
@@ -373,7 +392,7 @@ def judge(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Return a student's marks in the exam, and a strip of a few of its pictures."""
     asked = exam(profile)
-    made = torch.cat([student(part)["image"].float().clamp(0, 1) for part in asked.text.split(128)])
+    made = runs.paint_embeddings(student, asked.text)
     marks = mark(made, asked, fixed["evaluator"].model, fixed["teacher"].model)
     strip = np.concatenate(list(runs.to_uint8(made[shown_of(len(made))])), axis=1)
     return marks, strip
@@ -393,7 +412,8 @@ def mark(
     Accuracy, Fréchet and kernel distance as the evaluator sees them; both gaps as the teacher does,
     at the image and the pools, by the first 500, where pictures that are all alike have nothing in
     common with the captions; and the power of the pictures over that of real
-    ones, by waves. Triples are (value, low, high) by `gaps.interval` with `draws`.
+    ones, by waves. Triples are (value, low, high) by `gaps.interval` with `draws`, which resamples
+    the exam's species; the rows in results/ablation/cpu are older and resample pictures.
     """
     features, guess = evaluation.judge(evaluator, made)
     others, _ = evaluation.judge(evaluator, asked.real)
@@ -404,20 +424,27 @@ def mark(
     pools = [name for name in view if name == "image" or name.startswith("pool")]
     spectra = (gaps.power_spectrum(x[few].numpy()) for x in (made, asked.real))
 
-    def sure(measure: Callable[..., float], *samples: np.ndarray, paired: bool = False) -> tuple:
-        return gaps.interval(measure, *samples, paired=paired, draws=draws)
+    species = None if asked.species is None else asked.species[few]
+
+    def sure(
+        measure: Callable[..., float],
+        *samples: np.ndarray,
+        paired: bool = False,
+        groups: np.ndarray | None = species,
+    ) -> tuple:
+        return gaps.interval(measure, *samples, paired=paired, groups=groups, draws=draws)
 
     def apart(a: np.ndarray, b: np.ndarray) -> float:
         return 1.0 if gaps.constant(b) else 1 - gaps.linear_cka(a, b)
 
     return {
         "attributes": evaluation.attribute_accuracy(guess, asked.attributes, asked.mentions),
-        "accuracy": sure(named_accuracy, right, asked.mentions, paired=True),
+        "accuracy": sure(named_accuracy, right, asked.mentions, paired=True, groups=asked.species),
         "frechet": evaluation.frechet_distance(others, features),
         "kernel": sure(gaps.kernel_distance, others[few], features[few]),
         "heterogeneous": {n: sure(apart, words, seen[n], paired=True) for n in pools},
         "homogeneous": {n: sure(gaps.kernel_distance, view[n], seen[n]) for n in pools},
-        "told_apart": {n: told_apart(view[n], seen[n]) for n in pools},
+        "told_apart": {n: told_apart(view[n], seen[n], species) for n in pools},
         "spectrum": [float(x) for x in np.divide(*spectra)],
     }
 
@@ -431,14 +458,24 @@ def named_accuracy(right: np.ndarray, mentions: np.ndarray) -> float:
     return float(((right & mentions).sum(0)[named > 0] / named[named > 0]).mean())
 
 
-def told_apart(real: np.ndarray, made: np.ndarray) -> float:
+def told_apart(real: np.ndarray, made: np.ndarray, groups: np.ndarray | None = None) -> float:
     """Return how often a linear probe tells real from generated rows: 0.5 is a guess, 1 is always.
 
-    Both (n, d) alike; fitted on the even rows of both, asked about the odd ones.
+    Both (n, d) alike; fitted on the even rows of both, asked about the odd ones. With `groups`
+    (n,), the species of row i of both, it is asked about other species than it was fitted on.
+    Raises SDNError where a side would be empty.
     """
-    sides = [np.concatenate([real[k::2], made[k::2]]) for k in (0, 1)]
-    labels = [np.repeat([0, 1], [len(real[k::2]), len(made[k::2])]) for k in (0, 1)]
-    return gaps.probe_accuracy(sides[0], labels[0], sides[1], labels[1])
+    rows = np.arange(max(len(real), len(made)))
+    order = rows if groups is None else np.unique(groups, return_inverse=True)[1]
+    even = order % 2 == 0
+    if len(order) != len(rows) or min(even.sum(), (~even).sum()) == 0:
+        raise SDNError(f"{len(rows)} rows and {len(set(order))} groups cannot be split for a probe")
+    sides = [(real[side[: len(real)]], made[side[: len(made)]]) for side in (even, ~even)]
+    (x, z), (told, hidden) = (
+        [np.concatenate(side) for side in sides],
+        [np.repeat([0, 1], [len(part) for part in side]) for side in sides],
+    )
+    return gaps.probe_accuracy(x, told, z, hidden)
 
 
 def folder_of(profile: Profile) -> Path:
@@ -473,8 +510,11 @@ def _read(path: Path) -> dict[str, Any]:
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
     """Return (mean, low, high): the 95 % interval of the mean of runs with different seeds.
 
-    Student's t for so few values; infinitely wide for one.
+    Student's t for so few values; infinitely wide for one. Raises SDNError for none, and for a
+    value that is no number.
     """
+    if not len(values) or not np.isfinite(values).all():
+        raise SDNError(f"the mean of {list(values)} says nothing: each run needs a finite score")
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, -np.inf, np.inf
@@ -531,7 +571,7 @@ CLAIMS = {
         ),
     ),
     "geometry": Claim(
-        "The same, as the teacher's last layer sees it",
+        "The same, as the teacher's last layer sees it (no independent judge)",
         (
             ("high", "pixels", "captions"),
             ("full", "mid_low", "captions"),
@@ -577,34 +617,116 @@ CLAIMS = {
 """The abstract's claims, in our words."""
 
 
-def compare(
+def differences(
     found: Mapping[str, list[dict[str, Any]]], row: str, rival: str, measure: str
-) -> tuple[float, float, float]:
-    """Return by how much `row` is better than `rival`, with its 95 % interval over seeds.
+) -> list[float]:
+    """Return by how much `row` is better than `rival`, once a seed that both have.
 
-    Pairs runs of the same seed, which saw the same batches. Raises SDNError where no seed is shared
-    or a row is missing.
+    Runs of the same seed saw the same batches. Raises SDNError where no seed is shared, a row is
+    missing, or two runs of a row have the same seed.
     """
     if measure not in MEASURES:
         raise SDNError(f"unknown measure {measure!r}: {near(measure, MEASURES)}")
     for name in (row, rival):
         if name not in found:
             raise SDNError(f"no run of row {name!r} is stored: run `sdn ablate {name}`")
+        seeds = [facts["settings"]["seed"] for facts in found[name]]
+        if len(set(seeds)) < len(seeds):
+            raise SDNError(f"row {name!r} has two runs of one seed: {sorted(seeds)}")
     _, sign, read = MEASURES[measure]
     ours, theirs = ({f["settings"]["seed"]: read(f) for f in found[n]} for n in (row, rival))
     shared = sorted(set(ours) & set(theirs))
     if not shared:
         raise SDNError(f"rows {row!r} and {rival!r} share no seed")
-    return spread([sign * (ours[seed] - theirs[seed]) for seed in shared])
+    return [float(sign * (ours[seed] - theirs[seed])) for seed in shared]
+
+
+def compare(
+    found: Mapping[str, list[dict[str, Any]]], row: str, rival: str, measure: str
+) -> tuple[float, float, float]:
+    """Return by how much `row` is better than `rival`, with its 95 % interval over seeds.
+
+    The interval is that of one comparison alone; `p_values` judges several at once.
+    """
+    return spread(differences(found, row, rival, measure))
+
+
+def p_values(
+    found: Mapping[str, list[dict[str, Any]]], tests: Iterable[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], float]:
+    """Return {(row, rival, measure): p}, the two-sided paired t tests together, by Holm's method.
+
+    Where nothing differs, the chance that any of them is below 0.05 is at most 0.05, whether or not
+    they depend on each other. 1 for a single seed. Source: Holm 1979.
+    """
+    tests = list(dict.fromkeys(tests))
+    found_apart = [differences(found, *test) for test in tests]
+    runs_each = np.array([len(values) for values in found_apart])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        errors = np.array([np.std(v, ddof=1) if len(v) > 1 else 0 for v in found_apart])
+        t = np.abs([np.mean(v) for v in found_apart]) / (errors / runs_each**0.5)
+    # No number where a single run or no difference at all leaves nothing to go by.
+    alone = np.nan_to_num(2 * stats.t.sf(t, runs_each - 1), nan=1.0)
+    order, steps = np.argsort(alone), np.arange(len(tests), 0, -1)
+    corrected = np.empty(len(tests))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(steps * alone[order]))
+    return dict(zip(tests, corrected.tolist(), strict=True))
+
+
+VERDICTS = ("supported", "not supported", "mixed", "undecided here")
+LEVEL = 0.05
+"""How often some claim may be decided although nothing differs."""
+
+
+def verdicts(
+    found: Mapping[str, list[dict[str, Any]]], claims: Mapping[str, Claim] = CLAIMS
+) -> dict[str, str]:
+    """Return {claim: one of VERDICTS}, all claims judged together.
+
+    The family is every comparison of every claim, corrected by `p_values`; one below LEVEL is for
+    the claim or against it. Supported: all are for it. Not supported: some are against it, none for
+    it. Mixed: some are for it and some against it. Anything else is undecided.
+    """
+    sure = p_values(found, [test for claim in claims.values() for test in claim.tests])
+    said = {}
+    for name, claim in claims.items():
+        signs = [
+            np.sign(np.mean(differences(found, *test))) if sure[test] < LEVEL else 0
+            for test in claim.tests
+        ]
+        if all(sign > 0 for sign in signs):
+            said[name] = "supported"
+        elif min(signs) < 0:
+            said[name] = "mixed" if max(signs) > 0 else "not supported"
+        else:
+            said[name] = "undecided here"
+    return said
 
 
 def verdict(found: Mapping[str, list[dict[str, Any]]], claim: Claim) -> str:
-    """Return 'supported', 'not supported' or 'undecided here'.
+    """Return the verdict on one claim: as one of CLAIMS where it is one of them, else by itself."""
+    for name, known in CLAIMS.items():
+        if known == claim:
+            return verdicts(found)[name]
+    return verdicts(found, {"": claim})[""]
 
-    Supported: every comparison's interval lies on the claim's side of zero. Not supported: one lies
-    wholly on the other side. Anything else is undecided.
+
+def chance_grid(seeds: int, draw: np.random.Generator) -> dict[str, list[dict[str, Any]]]:
+    """Return results of rows among which nothing differs: every score is a standard normal draw.
+
+    As `stored` returns them, with what MEASURES read. What the verdicts make of many such grids is
+    how often they err.
     """
-    intervals = [compare(found, *test) for test in claim.tests]
-    if all(low > 0 for _, low, _ in intervals):
-        return "supported"
-    return "not supported" if any(high < 0 for *_, high in intervals) else "undecided here"
+    names = {name for claim in CLAIMS.values() for test in claim.tests for name in test[:2]}
+
+    def facts(seed: int) -> dict[str, Any]:
+        accuracy, frechet, captions, waves = draw.normal(size=4).tolist()
+        return {
+            "settings": {"seed": seed},
+            "attributes": {"mean": accuracy},
+            "frechet": frechet,
+            "heterogeneous": {"pool5": (captions,)},
+            "spectrum": (1.0, 10 ** (20 + waves)),
+        }
+
+    return {name: [facts(seed) for seed in range(seeds)] for name in sorted(names)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sdn_lib import files
 from sdn_lib.errors import SDNError
 
 
@@ -23,16 +23,16 @@ class CheckpointError(SDNError):
 
 def save(path: str | Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
     """Write tensors and JSON-able `meta` to one safetensors file, atomically."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     # clone: safetensors refuses tensors that share memory
     plain = {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()}
-    try:
-        save_file(plain, partial, metadata={"meta": json.dumps(meta)})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with files.writing(path) as partial:
+        try:
+            save_file(plain, partial, metadata={"meta": json.dumps(meta)})
+        except SafetensorError as error:
+            raise CheckpointError(
+                f"{path} cannot be written ({error}): is the disk full? The same command goes on "
+                "from the last state"
+            ) from None
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -55,7 +55,7 @@ def _opened(path: str | Path):
     try:
         with safe_open(path, framework="pt") as file:
             yield file, json.loads((file.metadata() or {}).get("meta", "{}"))
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise CheckpointError(
             f"{path} is damaged or cut short ({error}): delete it and train again, or restore it"
         ) from None

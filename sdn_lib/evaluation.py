@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sdn_lib import devices
 from sdn_lib.errors import SDNError
 
 
@@ -57,15 +58,15 @@ def judge(
     `images` (n, 3, height, width) float, clamped to 0..1 here, or uint8 0..255.
     """
     evaluator.eval()
-    device = next(evaluator.parameters()).device
     features, predicted = [], {name: [] for name in evaluator.heads}
-    for start in range(0, len(images), batch):
-        x = images[start : start + batch].to(device)
-        x = x.float() / 255 if x.dtype == torch.uint8 else x.float().clamp(0, 1)
-        f = evaluator.features(x)
-        features.append(f.cpu())
-        for name, head in evaluator.heads.items():
-            predicted[name].append(head(f).argmax(1).cpu())
+    with devices.borrowed(evaluator) as device:
+        for start in range(0, len(images), batch):
+            x = images[start : start + batch].to(device)
+            x = x.float() / 255 if x.dtype == torch.uint8 else x.float().clamp(0, 1)
+            f = evaluator.features(x)
+            features.append(f.cpu())
+            for name, head in evaluator.heads.items():
+                predicted[name].append(head(f).argmax(1).cpu())
     return (
         torch.cat(features).numpy(),
         {name: torch.cat(parts).numpy() for name, parts in predicted.items()},
@@ -78,8 +79,14 @@ def attribute_accuracy(
     """Return {attribute: accuracy where the caption mentions it} and 'mean' over attributes.
 
     `attributes` (n, A) value indices, `mentions` (n, A) bool, A in the order of `predicted`. An
-    attribute that no caption mentions is left out.
+    attribute that no caption mentions is left out. Raises SDNError where shapes do not fit or no
+    caption mentions any.
     """
+    if attributes.shape != mentions.shape or attributes.shape[1:] != (len(predicted),):
+        raise SDNError(
+            f"{len(predicted)} attributes are judged, but values are {attributes.shape} and "
+            f"mentions {mentions.shape}: both need a column for each"
+        )
     scores = {}
     for column, (name, guess) in enumerate(predicted.items()):
         named = np.asarray(mentions[:, column], dtype=bool)
@@ -103,11 +110,22 @@ def chance_accuracy(
     return attribute_accuracy(constant, attributes, mentions)
 
 
+def check_finite(*arrays: np.ndarray) -> None:
+    """Raise SDNError where an array holds NaN or infinity: a measure of it would be no number."""
+    for array in arrays:
+        rows = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(1))
+        if len(rows):
+            raise SDNError(
+                f"{len(rows)} of {len(array)} rows hold NaN or infinity, the first is row "
+                f"{rows[0]}: look at that picture, and at the network that made it"
+            )
+
+
 def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
     """Return the squared Fréchet distance of two Gaussians fitted to features (n, d).
 
     The formula of FID on features that are not Inception's, so never called FID. Computed by
-    torchmetrics. Raises SDNError with fewer than two rows, or widths that differ.
+    torchmetrics. Raises SDNError with fewer than two rows, widths that differ, or NaN.
     Source: Heusel et al. 2017.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
@@ -116,6 +134,7 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
         raise SDNError(f"features must be (n, d) alike, got {real.shape} and {generated.shape}")
     if min(len(real), len(generated)) < 2:
         raise SDNError("the Fréchet distance needs at least two samples on each side")
+    check_finite(real, generated)
     metric = FrechetInceptionDistance(
         feature=Given(real.shape[1]), normalize=True, input_img_size=(1, 1, real.shape[1])
     ).set_dtype(torch.float64)
@@ -140,12 +159,14 @@ def structure(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
     """Return mean SSIM and PSNR (dB) of generated images against the caption's own real image.
 
     Both (n, height, width, 3) float 0..1. A caption does not fix the pose, so these reward a
-    blurred average: read them beside the Fréchet distance. Source: scikit-image.
+    blurred average: read them beside the Fréchet distance. PSNR is infinite where a picture equals
+    its real one. Raises SDNError for shapes that differ and for NaN. Source: scikit-image.
     """
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
     if generated.shape != real.shape:
         raise SDNError(f"images differ in shape: {generated.shape} and {real.shape}")
+    check_finite(generated, real)
     pairs = list(zip(generated, real, strict=True))
     ssim = [structural_similarity(g, r, channel_axis=2, data_range=1.0) for g, r in pairs]
     psnr = [peak_signal_noise_ratio(r, g, data_range=1.0) for g, r in pairs]

@@ -205,7 +205,8 @@ class NetworkConfig(Config):
 class TrainConfig(Config):
     """One training: `steps` of `batch` samples, Adam with a one-cycle or constant learning rate.
 
-    `clip` bounds the gradient's norm (0: no bound); `precision` is 'fp32' or 'bf16' autocast.
+    `clip` bounds the gradient's norm (0: no bound); `precision` is 'fp32', or 'bf16' for autocast
+    on devices that compute in bf16 themselves (elsewhere fp32 is quicker, and is what runs).
     `image_weight` multiplies the image term of a stage's loss: the authors' pictures are in 0..255,
     ours in 0..1. A student's batch holds `captions_together` captions of each of its pictures.
     With `compiled`, forward and backward pass go through `torch.compile`: meant for a GPU.

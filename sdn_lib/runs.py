@@ -15,26 +15,36 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
-from filelock import FileLock
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdn_lib import checkpoints, distillation, evaluation, machine, training, vgg, weights
+from sdn_lib import (
+    checkpoints,
+    devices,
+    distillation,
+    evaluation,
+    files,
+    machine,
+    processes,
+    training,
+    vgg,
+    weights,
+)
 from sdn_lib.data import painted_birds, prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
 from sdn_lib.evaluation import Evaluator
 from sdn_lib.profiles import ROOT, DataConfig, Profile, TrainConfig
+from sdn_lib.randomness import Numbered, stream
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 from sdn_lib.text import CharCNNRNN, joint_embedding_loss, to_indices
@@ -111,21 +121,13 @@ def painted(wanted: DataConfig) -> prepared.Prepared:
     source = {"generator": "painted_birds", "version": painted_birds.VERSION, **config}
     if prepared.is_prepared(folder, source):
         return prepared.load(folder)
-    with _alone(folder):
+    with files.alone(folder):
         if prepared.is_prepared(folder, source):
             return prepared.load(folder)
         bar = training.Progress("painting birds", wanted.species * wanted.images_per_species)
         data = painted_birds.generate(folder, **config, progress=lambda done, _: bar.update(done))
         bar.close()
     return data
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Let one process at a time make what goes to `path`; chapters may run side by side."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        yield
 
 
 # --- tasks: what `training.fit` trains ------------------------------------------------------
@@ -205,9 +207,10 @@ class TextTask(training.Task):
         super().__init__()
         self.rows = data.indices("train")
         self.data, self.encoder = data, encoder
-        with torch.no_grad():
-            parts = [features(images(data, part)) for part in np.array_split(self.rows, 64)]
-        seen = torch.cat([p for p in parts if len(p)]).float()
+        parts = [part for part in np.array_split(self.rows, 64) if len(part)]
+        with torch.no_grad(), devices.borrowed(features) as device:
+            seen = [features(images(data, part).to(device)).cpu() for part in parts]
+        seen = torch.cat(seen).float()
         self.seen = (seen - seen.mean(0)) / (seen.std(0) + 1e-3)
         self.project = nn.Linear(width, encoder.text_dim)
         nn.init.normal_(self.project.weight, std=0.3 / width**0.5)
@@ -227,7 +230,7 @@ class TextTask(training.Task):
         """
         if batch > self.size:
             raise SDNError(f"batch {batch} exceeds the {self.size} species of the data: lower it")
-        draw = np.random.default_rng([seed, step])
+        draw = stream("text", seed, step)
         pool = draw.permutation(len(self.rows))
         if self.heads and draw.random() < self.HARD:
             like = self.attributes[pool[0]]
@@ -301,9 +304,8 @@ class DistillationTask(training.Task):
         self.groups = self.captions // together if pairs else 1
         self.size = len(self.rows) * self.groups
         self.embeddings, self.together, self.divisible = embeddings, together, together == 1
-        self.student = student
-        # Not submodules: frozen networks are no part of the checkpoint.
-        self._frozen = (teacher, encoder)
+        self.student, self.teacher_and_encoder = student, (teacher, encoder)
+        self.frozen = tuple(n for n in (teacher, encoder) if isinstance(n, nn.Module))
 
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
         """Return images (batch / together, 3, h, w), and characters or text of batch captions.
@@ -318,10 +320,10 @@ class DistillationTask(training.Task):
             places, group = np.divmod(places, self.groups)
             chosen = (group[:, None] * k + np.arange(k)).ravel()
         elif k > 1:
-            draw = np.random.default_rng([seed, step, 1])
+            draw = stream("captions", seed, step)
             chosen = np.concatenate([draw.permutation(self.captions)[:k] for _ in places])
         else:
-            chosen = np.random.default_rng([seed, step, 1]).integers(self.captions, size=batch)
+            chosen = stream("captions", seed, step).integers(self.captions, size=batch)
         seen = self.rows[places]
         rows = np.repeat(seen, k)
         sample = {"images": images(self.data, seen)}
@@ -336,7 +338,7 @@ class DistillationTask(training.Task):
         self, images: Tensor, text: Tensor | None = None, characters: Tensor | None = None
     ) -> LayerLosses:
         """Return the mode's losses by layer."""
-        teacher, encoder = self._frozen
+        teacher, encoder = self.teacher_and_encoder
         if text is None:
             with torch.no_grad():
                 text = encoder(characters)
@@ -346,13 +348,6 @@ class DistillationTask(training.Task):
             return distillation.stage_one(self.student, teacher, text, images, **self.options)
         generated = self.student(text)["image"]
         return distillation.stage_two(teacher, generated, images, **self.options)
-
-    def to(self, *args, **kwargs):
-        """Move the student and the frozen networks."""
-        for network in self._frozen:
-            if network is not None:
-                network.to(*args, **kwargs)
-        return super().to(*args, **kwargs)
 
 
 def images(data: prepared.Prepared, rows: np.ndarray) -> Tensor:
@@ -364,7 +359,7 @@ def images(data: prepared.Prepared, rows: np.ndarray) -> Tensor:
 # --- load, else train -----------------------------------------------------------------------
 
 
-def get(name: str, profile: Profile, progress: bool = True) -> Run:
+def get(name: str, profile: Profile) -> Run:
     """Return the run `name`: loaded from the profile's own runs or the shipped ones, else trained.
 
     A run whose saved config differs from the profile's is another run: in the profile's own
@@ -375,10 +370,21 @@ def get(name: str, profile: Profile, progress: bool = True) -> Run:
     if name == "text" and _published(profile):
         data = dataset(profile)
         return Run(name, PublishedText(data), "published", [], {}, data.folder)
+    if processes.count() > 1:
+        return _found(name, profile) or _train(name, profile, profile.runs / name)
+    found = _found(name, profile)
+    if found:
+        return found
+    with files.alone(profile.runs / name):
+        return _found(name, profile) or _train(name, profile, profile.runs / name)
+
+
+def _found(name: str, profile: Profile) -> Run | None:
+    """Return a run that the profile's own folder holds, or the shipped ones; None for none."""
     expected = expected_config(name, profile)
     own = profile.runs / name
     if (own / "weights.safetensors").exists():
-        difference = _difference(_read_config(own)["settings"], expected)
+        difference = first_difference(_read_config(own)["settings"], expected)
         if difference:
             raise SDNError(
                 f"{own} was trained with other settings ({difference}): delete it, or choose "
@@ -386,14 +392,9 @@ def get(name: str, profile: Profile, progress: bool = True) -> Run:
             )
         return load(name, profile, own)
     for shipped in sorted(profile.shipped.glob(f"*/{name}")):
-        if not _difference(_read_config(shipped)["settings"], expected):
+        if not first_difference(_read_config(shipped)["settings"], expected):
             return load(name, profile, shipped)
-    if PartialState().num_processes > 1:
-        return train(name, profile)
-    with _alone(own):
-        if (own / "weights.safetensors").exists():
-            return load(name, profile, own)
-        return train(name, profile)
+    return None
 
 
 def load(name: str, profile: Profile, folder: Path) -> Run:
@@ -461,28 +462,32 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
 
     By default `folder` is the profile's own; an unfinished training found there is resumed.
     """
-    config = settings_of(name, profile)
     folder = Path(folder or profile.runs / name)
+    with files.alone(folder) if processes.count() == 1 else nullcontext():
+        return _train(name, profile, folder)
+
+
+def _train(name: str, profile: Profile, folder: Path) -> Run:
+    config = settings_of(name, profile)
     for need in NEEDS[name]:
         get(need, profile)
-    processes = PartialState()
-    with processes.main_process_first():
+    with processes.first_alone():
         settings = expected_config(name, profile)
     began = folder / "settings.json"
-    folder.mkdir(parents=True, exist_ok=True)
     if began.exists():
-        difference = _difference(json.loads(began.read_text()), settings)
+        remedy = f"delete {folder} and train again"
+        difference = first_difference(files.read_json(began, remedy), settings)
         if difference:
             raise SDNError(
                 f"{folder} holds an unfinished training with other settings ({difference}): "
                 "delete it, or choose another output_dir"
             )
-    if processes.is_main_process:
-        write_json(began, settings)
+    if processes.rank() == 0:
+        files.write_json(began, settings)
     clock, code = time.perf_counter(), machine.git_state(ROOT)
-    with processes.main_process_first():
+    with processes.first_alone():
         task, finish = make_task(name, profile)
-    pictures = name in STUDENTS and processes.is_main_process
+    pictures = name in STUDENTS and processes.rank() == 0
     lapse = TimeLapse(name, profile, folder) if pictures else None
     log = training.fit(task, config, folder, on_step=lapse, title=name)
     model = finish(task)
@@ -492,7 +497,9 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
         "settings": settings,
         "command": f"sdn train {name} --profile {profile.name}",
         "hardware": machine.hardware(),
-        "processes": processes.num_processes,
+        "device": devices.describe(devices.best()),
+        "precision": training.ran_in(config, devices.best()),
+        "processes": processes.count(),
         **code,
         "data": data_of(name, profile).checksum,
         "seconds": round(log[-1]["seconds"], 1),
@@ -500,14 +507,14 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
         "torch": torch.__version__,
         "weights": "float16",
     }
-    if processes.is_main_process:
+    if processes.rank() == 0:
         training.write_log(folder / "log.jsonl", log)
-        write_json(folder / "config.json", facts)
+        files.write_json(folder / "config.json", facts)
         # Last, as it is what says that the run is there.
         checkpoints.save_weights(folder / "weights.safetensors", model, {"name": name})
         (folder / "state.safetensors").unlink(missing_ok=True)
         began.unlink(missing_ok=True)
-    processes.wait_for_everyone()
+    processes.wait()
     # What a chapter shows is what it would have loaded: the float16 weights.
     return dataclasses.replace(load(name, profile, folder), how="trained")
 
@@ -532,7 +539,10 @@ class TimeLapse:
         self.folder = folder
         self.frames: dict[int, np.ndarray] = {}
         if (folder / "time_lapse.json").exists():
-            self.frames, _, _ = read_time_lapse(folder)
+            try:
+                self.frames, _, _ = read_time_lapse(folder)
+            except SDNError:
+                pass  # pictures of earlier steps are lost; the training goes on
 
     def __call__(self, step: int, task: training.Task) -> None:
         """Paint and save one row when `step` is one of the moments."""
@@ -545,21 +555,32 @@ class TimeLapse:
         steps = sorted(self.frames)
         sheet = np.stack([np.concatenate(list(self.frames[s]), axis=1) for s in steps])
         image = Image.fromarray(sheet.reshape(-1, *sheet.shape[2:]))
-        partial = self.folder / ".time_lapse.png.partial"
-        image.save(partial, format="PNG", optimize=True)
-        partial.replace(self.folder / "time_lapse.png")
+        with files.writing(self.folder / "time_lapse.png") as partial:
+            image.save(partial, format="PNG", optimize=True)
         facts = {"steps": steps, "captions": self.captions, "rows": self.rows.tolist()}
-        write_json(self.folder / "time_lapse.json", facts)
+        files.write_json(self.folder / "time_lapse.json", facts)
 
 
 def read_time_lapse(folder: Path) -> tuple[dict[int, np.ndarray], list[str], list[int]]:
-    """Return {step: uint8 (8, height, width, 3)}, the captions and their rows in the data."""
-    facts = json.loads((folder / "time_lapse.json").read_text(encoding="utf-8"))
-    sheet = np.asarray(Image.open(folder / "time_lapse.png").convert("RGB"))
-    size = sheet.shape[1] // len(facts["captions"])
+    """Return {step: uint8 (8, height, width, 3)}, the captions and their rows in the data.
+
+    Raises SDNError that names a file which is missing or damaged.
+    """
+    remedy = "restore it, or train again"
+    path, picture = folder / "time_lapse.json", folder / "time_lapse.png"
+    facts = files.read_json(path, remedy)
+    try:
+        sheet = np.asarray(Image.open(picture).convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise SDNError(f"{picture} cannot be read ({error}): {remedy}") from None
+    count = len(facts.get("captions", ()))
+    steps = facts.get("steps", ())
+    size = sheet.shape[1] // max(1, count)
+    if not count or "rows" not in facts or sheet.shape[:2] != (len(steps) * size, count * size):
+        raise SDNError(f"{path} and {picture} do not belong together: {remedy}")
     frames = {
-        step: np.stack(np.split(sheet[row * size : (row + 1) * size], len(facts["captions"]), 1))
-        for row, step in enumerate(facts["steps"])
+        step: np.stack(np.split(sheet[row * size : (row + 1) * size], count, 1))
+        for row, step in enumerate(steps)
     }
     return frames, facts["captions"], facts["rows"]
 
@@ -640,17 +661,26 @@ def embeddings(profile: Profile) -> np.ndarray:
     path = profile.runs / "embeddings.safetensors"
     encoder = prepared.sha256(run.folder / "weights.safetensors")
     key = {"data": data.checksum, "encoder": encoder}
-    with _alone(path):
-        if not path.exists() or checkpoints.read_meta(path) != key:
+    with files.alone(path):
+        if not _embedded(path, key):
             lines = [line for lines in data.captions for line in lines]
             bar, parts = training.Progress("embedding captions", len(lines)), []
-            for start in range(0, len(lines), 2048):
-                parts.append(run.model.encode(lines[start : start + 2048]).half())
-                bar.update(min(start + 2048, len(lines)))
+            with devices.borrowed(run.model):
+                for start in range(0, len(lines), 2048):
+                    parts.append(run.model.encode(lines[start : start + 2048]).half())
+                    bar.update(min(start + 2048, len(lines)))
             bar.close()
             table = torch.cat(parts).view(len(data), -1, run.model.text_dim)
             checkpoints.save(path, {"embeddings": table}, key)
     return checkpoints.read(path)[0]["embeddings"].numpy()
+
+
+def _embedded(path: Path, key: dict[str, str]) -> bool:
+    """Say whether a cache of embeddings is there, whole, and that of these data and weights."""
+    try:
+        return checkpoints.read_meta(path) == key
+    except checkpoints.CheckpointError:
+        return False
 
 
 def data_of(name: str, profile: Profile) -> prepared.Prepared:
@@ -711,6 +741,8 @@ def expected_config(name: str, profile: Profile) -> dict[str, Any]:
     for setting, default in LATER.items():
         if trained[setting] == default:
             del trained[setting]
+    if trained["streams"] == "numbered":
+        del trained["streams"]  # the first runs knew no other
     network = {key: getattr(profile.network, key) for key in NETWORK[name]}
     settings: dict[str, dict] = {"data": {}, "network": {name: network}, "training": {}}
     if name == "teacher" and profile.network.teacher_weights:
@@ -726,16 +758,21 @@ def expected_config(name: str, profile: Profile) -> dict[str, Any]:
     return settings
 
 
-@torch.no_grad()
 def paint(
     student: nn.Module, encoder: CharCNNRNN, captions: Sequence[str], batch: int = 128
 ) -> Tensor:
-    """Return pictures of captions, float32 (n, 3, size, size) RGB clamped to 0..1."""
-    text = encoder.encode(list(captions))
-    parts = [
-        student(text[start : start + batch])["image"].float().clamp(0, 1)
-        for start in range(0, len(text), batch)
-    ]
+    """Return pictures of captions, float32 (n, 3, size, size) RGB clamped to 0..1, on the CPU."""
+    return paint_embeddings(student, encoder.encode(list(captions)), batch)
+
+
+@torch.no_grad()
+def paint_embeddings(student: nn.Module, text: Tensor, batch: int = 128) -> Tensor:
+    """Return pictures of embeddings (n, text_dim), as `paint` does."""
+    with devices.borrowed(student) as device:
+        parts = [
+            student(part.to(device))["image"].float().clamp(0, 1).cpu()
+            for part in text.split(batch)
+        ]
     return torch.cat(parts)
 
 
@@ -761,8 +798,7 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
     students = {name: get(name, profile).model for name in names}
     scores: dict[str, list[dict[str, Any]]] = {name: [] for name in ("real", "chance", *names)}
     for seed in profile.evaluation.seeds:
-        draw = np.random.default_rng([seed, 7])
-        chosen = np.array([draw.integers(len(data.captions[row])) for row in rows])
+        chosen = questions(profile, rows, seed)
         captions = [data.captions[row][c] for row, c in zip(rows, chosen, strict=True)]
         mentions = np.asarray(data.arrays["mentions"][rows, chosen])
         scores["real"].append(
@@ -798,9 +834,18 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
             accuracy="over the attributes that the caption names, mean of attributes",
             colours="RGB, clamped to 0..1",
             hardware=machine.hardware(),
+            device=devices.describe(devices.best()),
             **machine.git_state(ROOT),
         ),
     }
+
+
+def questions(profile: Profile, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Return which caption of each picture is asked about, by an evaluation seed."""
+    data = dataset(profile)
+    labelled = profile.evaluation.streams == "labelled"
+    draw = stream("questions", seed if labelled else Numbered(seed))
+    return np.array([draw.integers(len(data.captions[row])) for row in rows])
 
 
 def evaluation_of(profile: Profile) -> dict[str, Any]:
@@ -810,8 +855,8 @@ def evaluation_of(profile: Profile) -> dict[str, Any]:
     """
     path = profile.shipped / profile.name / "evaluation.json"
     if path.exists():
-        report = json.loads(path.read_text(encoding="utf-8"))
-        kept = report["protocol"]
+        report = files.read_json(path, "restore it, or delete it: it is measured again then")
+        kept = report.get("protocol", {})
         asked = {
             "data": dataset(profile).checksum,
             "images": min(profile.evaluation.images, len(dataset(profile).indices("test"))),
@@ -883,27 +928,20 @@ def _as_tensor(pictures: np.ndarray) -> Tensor:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise SDNError(f"{path} cannot be read ({error}): delete {folder}, train again") from None
+    path, remedy = folder / "config.json", f"delete {folder}, train again"
+    config = files.read_json(path, remedy)
+    if not isinstance(config.get("settings"), dict):
+        raise SDNError(f"{path} says nothing of the run's settings: {remedy}")
+    return config
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, atomically."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def _difference(found: dict, expected: dict) -> str:
+def first_difference(found: dict, expected: dict) -> str:
     """Return the first setting that differs, 'network.width is 0.5, wanted 0.25', or ''."""
     expected = json.loads(json.dumps(expected))
     for key in sorted(set(found) | set(expected)):
         a, b = found.get(key), expected.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
-            inner = _difference(a, b)
+            inner = first_difference(a, b)
             if inner:
                 return f"{key}.{inner}"
         elif a != b:

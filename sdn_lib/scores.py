@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -30,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdn_lib import evaluation, machine, runs, training
+from sdn_lib import devices, evaluation, files, machine, runs, training
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
 from sdn_lib.profiles import ROOT, Profile
@@ -57,22 +56,20 @@ def generate(profile: Profile, name: str, folder: str | Path) -> Path:
     }
     about = folder / "generated.json"
     if about.exists():
-        found = json.loads(about.read_text(encoding="utf-8"))
+        found = files.read_json(about, f"delete {folder} and paint again")
         if found != facts:
             raise SDNError(f"{folder} holds pictures of another student: choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    runs.write_json(about, facts)
+    files.write_json(about, facts)
     captions = [data.captions[row][k] for row, k in _captions(data)]
     bar = training.Progress("painting captions", len(captions))
-    for start in range(0, len(captions), PART):
-        path = _part(folder, start)
-        if not path.exists():
-            painted = runs.paint(run.model, encoder.model, captions[start : start + PART])
-            partial = path.with_name(f".{path.name}.partial")
-            with partial.open("wb") as file:
-                np.save(file, runs.to_uint8(painted))
-            partial.replace(path)
-        bar.update(min(start + PART, len(captions)))
+    with devices.borrowed(run.model), devices.borrowed(encoder.model):
+        for start in range(0, len(captions), PART):
+            path = _part(folder, start)
+            if not path.exists():
+                painted = runs.paint(run.model, encoder.model, captions[start : start + PART])
+                with files.writing(path) as partial, partial.open("wb") as file:
+                    np.save(file, runs.to_uint8(painted))
+            bar.update(min(start + PART, len(captions)))
     bar.close()
     return folder
 
@@ -103,7 +100,8 @@ def score(
         real = np.asarray(data.images[rows])
         found = evaluation.structure(made / 255.0, real / 255.0)
         if lpips is not None:
-            found["lpips"] = float(lpips(_signed(made), _signed(real)))
+            with devices.borrowed(*_modules(lpips)) as device:
+                found["lpips"] = float(lpips(_signed(made).to(device), _signed(real).to(device)))
         structure.append({**found, "n": len(made)})
     weight = np.array([s["n"] for s in structure], dtype=float)
     scores = {k: float(np.average([s[k] for s in structure], weights=weight)) for k in found}
@@ -148,6 +146,7 @@ def score(
             r_precision="1 right among 100 captions, 99 of other classes; see its docstring",
             seed=seed,
             hardware=machine.hardware(),
+            device=devices.describe(devices.best()),
             **machine.git_state(ROOT),
         ),
     }
@@ -187,10 +186,11 @@ def r_precision(
 
     @torch.no_grad()
     def seen(images: np.ndarray) -> np.ndarray:
-        return _apply(lambda x: {"features": features(x / 255)}, [images])["features"]
+        with devices.borrowed(teacher) as device:
+            return _apply(lambda x: {"features": features(x / 255)}, [images], device)["features"]
 
     def read(pairs: list[tuple[int, int]]) -> np.ndarray:
-        return encoder.encode([data.captions[row][k] for row, k in pairs]).cpu().numpy()
+        return encoder.encode([data.captions[row][k] for row, k in pairs]).numpy()
 
     train = data.indices("train")
     train = train[draw.permutation(len(train))[:4000]]
@@ -318,17 +318,24 @@ def _through(
     rows = data.indices("test")
     painted = (made for _, made in _parts(folder, len(_captions(data))))
     real = (np.asarray(data.images[rows[i : i + PART]]) for i in range(0, len(rows), PART))
-    return _apply(network, painted), _apply(network, real)
+    with devices.borrowed(*_modules(network)) as device:
+        return _apply(network, painted, device), _apply(network, real, device)
+
+
+def _modules(network: Callable) -> list[nn.Module]:
+    return [network] if isinstance(network, nn.Module) else []
 
 
 def _apply(
-    network: Callable[[Tensor], dict[str, Tensor]], chunks: Iterable[np.ndarray]
+    network: Callable[[Tensor], dict[str, Tensor]],
+    chunks: Iterable[np.ndarray],
+    device: torch.device,
 ) -> dict[str, np.ndarray]:
     """Return what `network` says of uint8 pictures (n, h, w, 3), some 32 at a time."""
     said: dict[str, list[np.ndarray]] = {}
     for chunk in chunks:
         for piece in np.array_split(chunk, max(1, len(chunk) // 32)):
-            found = network(torch.from_numpy(np.array(piece)).permute(0, 3, 1, 2))
+            found = network(torch.from_numpy(np.array(piece)).permute(0, 3, 1, 2).to(device))
             for key, value in found.items():
                 said.setdefault(key, []).append(value.float().cpu().numpy())
     return {key: np.concatenate(values) for key, values in said.items()}
@@ -381,7 +388,7 @@ def _facts(folder: Path, data: prepared.Prepared) -> dict[str, Any]:
     about = folder / "generated.json"
     if not about.is_file():
         raise SDNError(f"{about} is missing: paint the captions into {folder} with generate")
-    facts = json.loads(about.read_text(encoding="utf-8"))
-    if facts["data"] != data.checksum:
+    facts = files.read_json(about, f"delete {folder} and paint again")
+    if facts.get("data") != data.checksum:
         raise SDNError(f"{folder} was painted for other data than the profile's: paint it again")
     return facts

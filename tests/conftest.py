@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 import skips
+import torch
+from filelock import FileLock
 
-from sdn_lib import profiles
+from sdn_lib import devices, profiles
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests" / "second_device"))
+# Tests run on the CPU, but for those that ask for a device.
+os.environ[devices.VARIABLE] = "cpu"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,6 +30,35 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared with real data is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def second_library() -> Path:
+    """The compiled second device, see tests/second_device."""
+    import second_device
+
+    if second_device.compiler() is None:
+        pytest.skip("no C++ compiler is here to build the second device with")
+    folder = ROOT / "_build" / "second_device"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        return second_device.build(folder)
+
+
+@pytest.fixture(scope="module", params=["cpu", "accelerator"])
+def device(request):
+    """The CPU; then the real accelerator, or where there is none, the second device."""
+    found = torch.device("cpu")
+    if request.param == "accelerator":
+        import second_device
+
+        if not torch.accelerator.is_available():
+            second_device.register(request.getfixturevalue("second_library"))
+        found = torch.accelerator.current_accelerator()
+    patch = pytest.MonkeyPatch()
+    patch.setenv(devices.VARIABLE, found.type)
+    yield found
+    patch.undo()
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def test_a_student_without_norm_trains_too(p, trained):
     other = dataclasses.replace(p, network=plain)
     run = runs.rehearse("stage_one", other)
     assert run.log and not run.model.norms
-    difference = runs._difference(
+    difference = runs.first_difference(
         runs.expected_config("teacher", p), runs.expected_config("teacher", other)
     )
     assert not difference, "the teacher does not depend on the student"

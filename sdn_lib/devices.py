@@ -1,0 +1,122 @@
+"""Where networks live and where heavy work runs: one rule.
+
+A network lives where its caller put it. Training, embedding, painting, judging and measuring borrow
+it for the accelerator, where there is one, and leave it where it was. Inputs go to the network;
+what is drawn or counted comes back to the CPU.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from sdn_lib import processes
+from sdn_lib.errors import SDNError
+
+VARIABLE = "SDN_DEVICE"
+
+
+def best() -> torch.device:
+    """Return the device of heavy work: what SDN_DEVICE names, else the accelerator, else the CPU.
+
+    Of several processes on a machine each has an accelerator of its own. Raises SDNError for a
+    device that is not here or that cannot compute, and for more processes than accelerators.
+    """
+    asked = os.environ.get(VARIABLE)
+    if not asked:
+        found = torch.accelerator.current_accelerator(check_available=True)
+        device = found or torch.device("cpu")
+    else:
+        device = _named(asked)
+    if device.type != "cpu" and device.index is None and processes.count() > 1:
+        place, here = processes.local_rank(), torch.accelerator.device_count()
+        if place >= here:
+            raise SDNError(
+                f"process {place + 1} of this machine has no {device.type} device left of {here}: "
+                f"start one process a device, or set {VARIABLE}=cpu"
+            )
+        device = torch.device(device.type, place)
+        torch.accelerator.set_device_index(place)
+    _check(device)
+    return device
+
+
+def _named(text: str) -> torch.device:
+    found = torch.accelerator.current_accelerator(check_available=True)
+    known = ["cpu"] + ([found.type] if found else [])
+    remedy = f"set it to one of {', '.join(known)}, or unset it"
+    try:
+        device = torch.device(text)
+    except RuntimeError:
+        raise SDNError(f"{VARIABLE}={text} names no device: {remedy}") from None
+    count = torch.accelerator.device_count() if found else 0
+    if device.type not in known or (device.type != "cpu" and (device.index or 0) >= count):
+        raise SDNError(f"{VARIABLE}={text} is not on this machine: {remedy}")
+    return device
+
+
+@functools.cache
+def _check(device: torch.device) -> None:
+    """Raise SDNError unless the device adds two numbers: a build of PyTorch may not fit it."""
+    try:
+        torch.ones(2, device=device).add(1).cpu()
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).strip().splitlines()[0]
+        raise SDNError(
+            f"{device} is here but cannot compute ({said}): set {VARIABLE}=cpu, or install the "
+            "build of PyTorch that fits it"
+        ) from None
+
+
+def of(network: nn.Module) -> torch.device:
+    """Return where a network lives; the CPU for one without weights."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+@contextmanager
+def moved(device: torch.device, *networks: nn.Module) -> Iterator[None]:
+    """Hold networks on `device` for a while, then put each back where it was."""
+    homes = [of(network) for network in networks]
+    try:
+        for network in networks:
+            network.to(device)
+        yield
+    finally:
+        for network, home in zip(networks, homes, strict=True):
+            network.to(home)
+
+
+@contextmanager
+def borrowed(*networks: nn.Module) -> Iterator[torch.device]:
+    """Yield the device on which to use networks: the accelerator, for those on the CPU.
+
+    They are put back afterwards. Networks that their caller put on an accelerator stay there.
+    """
+    device = next((d for d in map(of, networks) if d.type != "cpu"), None) or best()
+    with moved(device, *networks):
+        yield device
+
+
+@functools.cache
+def has_bf16(device: torch.device) -> bool:
+    """Say whether a device computes in bf16 itself; others imitate it, several times slower."""
+    if device.type == "cpu":
+        known = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+        return bool(known and known())
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type != "mps" or torch.backends.mps.is_macos_or_newer(14, 0)
+
+
+def describe(device: torch.device) -> str:
+    """Return a device's name for a record: 'cpu', or 'cuda (NVIDIA ...)'."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return device.type

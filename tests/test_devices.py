@@ -1,0 +1,248 @@
+"""Training, painting and judging on the CPU and on an accelerator, real or the second device."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sdn_lib import ablation, devices, evaluation, gaps, profiles, runs, scores, training
+from sdn_lib.errors import SDNError
+from sdn_lib.student import Student
+from sdn_lib.text import CharCNNRNN
+
+
+@pytest.fixture(scope="module")
+def q(home, device):
+    """The smoke profile, its trainings in a folder of the device's own."""
+    return profiles.load("smoke", output_dir=str(home / f"runs-{device.type}"))
+
+
+@pytest.fixture(scope="module")
+def trained(q):
+    return {name: runs.get(name, q) for name in runs.NAMES}
+
+
+@pytest.fixture(scope="module")
+def on_cpu(home):
+    """What is trained on the CPU, for comparison."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv(devices.VARIABLE, "cpu")
+    p = profiles.load("smoke", output_dir=str(home / "runs-cpu"))
+    found = {name: runs.get(name, p) for name in runs.NAMES}
+    patch.undo()
+    return found
+
+
+def test_heavy_work_runs_on_the_device(device):
+    assert devices.best().type == device.type
+
+
+def test_every_network_trains_there_and_comes_back(trained, device, q):
+    for name, run in trained.items():
+        assert run.how == "trained"
+        assert devices.of(run.model).type == "cpu"
+        config = json.loads((run.folder / "config.json").read_text())
+        assert config["device"].split()[0] == device.type
+        assert runs.get(name, q).how == "loaded"
+
+
+@pytest.mark.parametrize("name", runs.NAMES)
+def test_the_losses_are_those_of_the_cpu(trained, on_cpu, name):
+    for here, there in zip(trained[name].log, on_cpu[name].log, strict=True):
+        assert here["total"] == pytest.approx(there["total"], rel=0.03)
+
+
+def test_the_time_lapse_is_painted_while_the_student_trains(trained, q):
+    frames, captions, _ = runs.read_time_lapse(trained["stage_two"].folder)
+    assert {0, q.stage_two.steps} <= set(frames)
+    pictures = runs.paint(trained["stage_two"].model, trained["text"].model, captions)
+    last = pictures.permute(0, 2, 3, 1).numpy() * 255
+    assert np.abs(last - frames[q.stage_two.steps]).max() <= 4
+
+
+def test_a_live_training_leaves_its_networks_on_the_cpu(trained, q):
+    for name in ("teacher", "text", "stage_one", "stage_two", "baseline"):
+        live = runs.rehearse(name, q)
+        assert devices.of(live.model).type == "cpu"
+        assert live.log[-1]["step"] == q.live_steps
+
+
+class Fit(training.Task):
+    """Fits a line, a frozen network beside it."""
+
+    size = 16
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Linear(1, 1)
+        self.frozen = (nn.Linear(1, 1).requires_grad_(False),)
+
+    def sample(self, step, seed, batch):
+        rows = training.batch_indices(self.size, batch, step, seed)
+        return {"x": torch.from_numpy(rows).float()[:, None] / self.size}
+
+    def forward(self, x):
+        return training.LayerLosses(line=(self.net(x) - self.frozen[0](x)).square().mean())
+
+
+SETTINGS = profiles.TrainConfig(
+    12, batch=4, learning_rate=0.1, precision="fp32", log_every=1, checkpoint_every=4
+)
+
+
+def test_an_interrupted_training_goes_on(device, tmp_path):
+    whole, first, second = Fit(), Fit(), Fit()
+    log = training.fit(whole, SETTINGS)
+    training.fit(first, SETTINGS, tmp_path, stop_after=7)
+    resumed = training.fit(second, SETTINGS, tmp_path)
+    assert [e["total"] for e in resumed] == pytest.approx([e["total"] for e in log], rel=1e-5)
+    for task in (whole, second):
+        assert devices.of(task).type == devices.of(task.frozen[0]).type == "cpu"
+
+
+def test_a_state_of_one_device_resumes_on_another(device, tmp_path, monkeypatch):
+    training.fit(Fit(), SETTINGS, tmp_path, stop_after=5)
+    monkeypatch.setenv(devices.VARIABLE, "cpu")
+    log = training.fit(Fit(), SETTINGS, tmp_path)
+    alone = training.fit(Fit(), SETTINGS)
+    assert [e["total"] for e in log] == pytest.approx([e["total"] for e in alone], rel=1e-4)
+
+
+def test_a_failure_puts_the_networks_back(device):
+    class Broken(Fit):
+        def sample(self, step, seed, batch):
+            if step == 6:
+                raise SDNError("picture 6 is damaged")
+            return super().sample(step, seed, batch)
+
+    task = Broken()
+    with pytest.raises(SDNError, match="picture 6 is damaged"):
+        training.fit(task, SETTINGS)
+    assert devices.of(task).type == devices.of(task.frozen[0]).type == "cpu"
+
+
+def test_a_network_stays_where_its_caller_put_it(device):
+    torch.manual_seed(0)
+    student = Student(11, 1 / 16, 32, 16, 16).eval().requires_grad_(False)
+    text = torch.randn(5, 16)
+    at_home = runs.paint_embeddings(student, text)
+    assert devices.of(student).type == at_home.device.type == "cpu"
+    student.to(device)
+    there = runs.paint_embeddings(student, text)
+    assert devices.of(student).type == device.type and there.device.type == "cpu"
+    torch.testing.assert_close(there, at_home, rtol=1e-3, atol=1e-3)
+    seen = gaps.pooled_activations(student, text)
+    assert all(isinstance(x, np.ndarray) for x in seen.values())
+
+
+def test_captions_are_embedded_and_calibrated(device):
+    torch.manual_seed(0)
+    encoder = CharCNNRNN("icml", 16)
+    lines = [f"a bird with {n} wings and a {c} crown" for n in "abcdef" for c in ("red", "blue")]
+    before = encoder.encode(lines)
+    assert before.device.type == devices.of(encoder).type == "cpu"
+    encoder.to(device)
+    torch.testing.assert_close(encoder.encode(lines), before, rtol=1e-3, atol=1e-4)
+    encoder.calibrate(lines)
+    assert devices.of(encoder).type == device.type
+    after = encoder.encode(lines)
+    assert after.mean(0).abs().max() < 1e-3
+    assert float(after.var(0).mean()) == pytest.approx(1, abs=0.02)
+
+
+def test_pictures_are_judged_and_evaluated(trained, q):
+    report = runs.evaluate(q)
+    assert 0 <= report["runs"]["stage_two"]["accuracy"]["mean"] <= 1
+    assert report["protocol"]["device"].split()[0] == devices.best().type
+    features, guess = evaluation.judge(trained["evaluator"].model, torch.rand(3, 3, 32, 32))
+    assert features.shape[0] == 3 and all(isinstance(x, np.ndarray) for x in guess.values())
+
+
+def test_captions_are_painted_and_scored(trained, q, tmp_path):
+    folder = scores.generate(q, "stage_two", tmp_path / "painted")
+    report = scores.score(q, folder)
+    assert 0 <= report["scores"]["ssim"] <= 1
+
+
+def test_a_row_of_the_ablation_trains(trained, q, tmp_path):
+    facts = ablation.run("brief", 0, q, tmp_path)
+    assert np.isfinite(facts["frechet"])
+    assert ablation.kept("brief", 0, q, tmp_path)["steps"] == facts["steps"]
+
+
+def test_too_little_memory_is_said_in_one_line(device):
+    class Greedy(Fit):
+        def forward(self, x):
+            raise torch.OutOfMemoryError("tried to allocate 2.00 TiB")
+
+    with pytest.raises(SDNError, match="too little memory for training in batches of 4: lower"):
+        training.fit(Greedy(), SETTINGS)
+
+
+def test_a_device_that_is_not_here_is_named(monkeypatch):
+    monkeypatch.setenv(devices.VARIABLE, "xpu")
+    with pytest.raises(SDNError, match="SDN_DEVICE=xpu is not on this machine: set it to one of c"):
+        devices.best()
+    monkeypatch.setenv(devices.VARIABLE, "gpu0")
+    with pytest.raises(SDNError, match="SDN_DEVICE=gpu0 names no device"):
+        devices.best()
+
+
+def test_batches_are_read_ahead_in_order_and_all_of_them(device):
+    class Watched(Fit):
+        def __init__(self):
+            super().__init__()
+            self.asked = []
+
+        def sample(self, step, seed, batch):
+            self.asked.append(step)
+            return super().sample(step, seed, batch)
+
+    task = Watched()
+    for steps in (range(0), range(3, 4), range(5, 12)):
+        task.asked.clear()
+        batches = list(training._batches(task, SETTINGS, steps, devices.best()))
+        assert task.asked == list(steps) and len(batches) == len(steps)
+        for step, batch in zip(steps, batches, strict=True):
+            assert batch["x"].device.type == device.type
+            torch.testing.assert_close(batch["x"].cpu(), Fit().sample(step, 0, 4)["x"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["accelerator"], indirect=True)
+def test_chapters_five_and_six_run_on_the_accelerator(device, request, tmp_path):
+    environment = {**os.environ, devices.VARIABLE: device.type}
+    if device.type == "second":
+        import second_device
+
+        library = request.getfixturevalue("second_library")
+        environment |= second_device.plug_in(tmp_path / "plug", library)
+    code = (
+        "from sdn_lib import devices, reproduce\n"
+        f"assert devices.best().type == {device.type!r}\n"
+        "reproduce.reproduce('smoke', ['5', '6'], fresh=True, output_dir='runs', root='.')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=copy_of_the_project(tmp_path / "project"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def copy_of_the_project(folder):
+    """Return a folder with the chapters, whose runs are its own."""
+    folder.mkdir()
+    (folder / "book").symlink_to(profiles.BESIDE / "book")
+    return folder

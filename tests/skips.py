@@ -35,9 +35,9 @@ def gpu() -> bool:
 
 
 def compiler() -> str | None:
-    """Return the path of a C++ compiler, or None."""
-    names = (os.environ.get("CXX", "c++"), "g++", "clang++")
-    return next(filter(None, map(shutil.which, names)), None)
+    import second_device
+
+    return second_device.compiler()
 
 
 def actionlint() -> str | None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import io
 import json
+import os
 import shutil
 import stat
 import sys
@@ -19,8 +21,9 @@ from pathlib import Path
 
 import pytest
 
-from sdn_lib.data import fetch
+from sdn_lib.data import fetch, unpacking
 from sdn_lib.data.fetch import Archive, DamagedError, FetchError, SpaceError
+from sdn_lib.errors import SDNError
 
 ROOT = Path(__file__).resolve().parent.parent
 NOISE = b"".join(hashlib.sha256(bytes([i % 256, i // 256])).digest() for i in range(3000))
@@ -394,6 +397,35 @@ def test_bad_archives_leave_nothing(tmp_path, content, words):
     assert tree(tmp_path) == ["own.archive"] and list(folder.iterdir()) == []
 
 
+CLUTTER = {
+    "._CUB_200_2011": b"\0\5\x16\7",
+    ".DS_Store": b"Bud1",
+    "CUB_200_2011/._images.txt": b"\0\5\x16\7",
+    "CUB_200_2011/images/001.A/._A_1.jpg": b"\0\5\x16\7",
+    "CUB_200_2011/images/001.A/Thumbs.db": b"",
+    "CUB_200_2011/images/desktop.ini": b"",
+    "CUB_200_2011/images/Icon\r": b"",
+    "CUB_200_2011/images/001.A/A_1.jpg:Zone.Identifier": b"[ZoneTransfer]",
+    "__MACOSX/CUB_200_2011/images/001.A/A_1.jpg": b"\0\5\x16\7",
+}
+
+
+@pytest.mark.parametrize("pack", [tar_of, zip_of])
+def test_what_macs_and_windows_add_to_archives_is_left_out(tmp_path, pack):
+    (tmp_path / "own").write_bytes(pack({**CLUTTER, **BIRDS}))
+    fetch.extract(tmp_path / "own", tmp_path / "birds", images())
+    expected = set(BIRDS) - {"attributes.txt"} | {"CUB_200_2011/attributes/attributes.txt"}
+    assert tree(tmp_path / "birds") == sorted(expected)
+    assert (tmp_path / "birds/CUB_200_2011/images/001.A/A_1.jpg").read_bytes() == NOISE
+
+
+def test_an_archive_of_windows_has_backslashes(tmp_path):
+    files = {name.replace("/", "\\"): content for name, content in BIRDS.items()}
+    (tmp_path / "own").write_bytes(zip_of({"CUB_200_2011\\": b"", **files}))
+    fetch.extract(tmp_path / "own", tmp_path / "birds", images())
+    assert "CUB_200_2011/images/001.A/A_1.jpg" in tree(tmp_path / "birds")
+
+
 def test_a_damaged_archive_without_a_checksum_gives_the_next_mirror(server, tmp_path, said):
     server.files["bad"], server.files["good"] = tar_of(BIRDS)[:-20_000], tar_of(BIRDS)
     archive = images(server.url("bad"), server.url("good"))
@@ -486,6 +518,80 @@ def test_a_plain_file_is_verified_each_time(server, tmp_path, said):
     assert (tmp_path / "setid.mat").read_bytes() == content
 
 
+# --- What is refused, killed, or done twice
+
+
+def test_a_disk_that_refuses_keeps_the_archive(server, tmp_path, said, monkeypatch):
+    server.files["birds.tgz"] = tar_of(BIRDS)
+    archive = images(server.url("birds.tgz"))
+
+    def refuse(number):
+        raise OSError(number, os.strerror(number), "somewhere")
+
+    for number in (errno.ENOSPC, errno.EACCES, errno.EROFS):
+        monkeypatch.setattr(unpacking, "_write_member", lambda *_, n=number: refuse(n))
+        with pytest.raises(SpaceError, match="tgz cannot be unpacked: somewhere: .*: ") as error:
+            fetch.fetch(archive, tmp_path / "birds", report=said.append)
+        assert "\n" not in str(error.value)
+        kept = ["archives/CUB_200_2011.tgz", "archives/CUB_200_2011.tgz.json"]
+        assert tree(tmp_path / "birds") == kept
+        assert {path.name for path in (tmp_path / "birds").iterdir()} == {"archives"}
+    monkeypatch.undo()
+    fetch.fetch(archive, tmp_path / "birds", report=said.append)
+    assert len(server.asked) == 1 and "CUB_200_2011/images.txt" in tree(tmp_path / "birds")
+
+
+def test_a_download_that_cannot_be_stored_asks_no_other_address(server, tmp_path, monkeypatch):
+    server.files["file"] = NOISE
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "file"))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(SpaceError, match="file: permission denied: make it writable"):
+        fetch.download(server.url("file"), tmp_path / "file")
+    assert len(server.asked) == 1
+
+
+def test_what_a_killed_run_left_is_taken_away(server, tmp_path, said):
+    server.files["birds.tgz"] = tar_of(BIRDS)
+    left = tmp_path / ".CUB_200_2011.tgz.12345678.partial" / "CUB_200_2011"
+    left.mkdir(parents=True)
+    (left / "images.txt").touch()
+    fetch.fetch(images(server.url("birds.tgz")), tmp_path, report=said.append)
+    assert {path.name for path in tmp_path.iterdir()} == {"CUB_200_2011", "archives"}
+
+
+def test_two_runs_at_once_fetch_once(server, tmp_path, said):
+    server.files["birds.tgz"] = tar_of(BIRDS)
+    archive = images(server.url("birds.tgz"))
+    failed = []
+
+    def run():
+        try:
+            fetch.fetch(archive, tmp_path, report=said.append)
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == [] and len(server.asked) == 1
+    assert sum("already in" in line for line in said) == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_damaged_record_is_named(server, tmp_path, said, content):
+    server.files["birds.tgz"] = tar_of(BIRDS)
+    archive = images(server.url("birds.tgz"))
+    fetch.fetch(archive, tmp_path, report=said.append)
+    (tmp_path / "archives/CUB_200_2011.tgz.json").write_text(content)
+    with pytest.raises(SDNError, match="CUB_200_2011.tgz.json .*: delete it and run again"):
+        fetch.fetch(archive, tmp_path, report=said.append)
+
+
 # --- The scripts
 
 
@@ -507,7 +613,22 @@ def test_scripts_tell_their_usage_and_their_errors(name, tmp_path, capsys):
     assert "did you mean 'images'?" in capsys.readouterr().err
     assert main([str(tmp_path), "--from-file", "birds.zip"]) == 2
     assert "write PART=PATH" in capsys.readouterr().err
-    assert tree(tmp_path) == []
+    (tmp_path / "file").write_text("precious")
+    assert main([str(tmp_path / "file" / "birds")]) == 2
+    shown = capsys.readouterr().err.splitlines()[1:]
+    assert shown and all(
+        line.startswith("error: ") and line.endswith("choose another place") for line in shown
+    )
+    assert tree(tmp_path) == ["file"]
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fetch, "fetch", interrupt)
+    assert script("fetch_birds").main([str(tmp_path)]) == 130
+    assert "interrupted; the same command goes on from here" in capsys.readouterr().err
 
 
 def test_one_part_that_fails_does_not_stop_the_others(server, tmp_path, capsys, monkeypatch):

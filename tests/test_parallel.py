@@ -132,7 +132,6 @@ def test_an_error_of_a_worker_arrives_and_no_process_stays():
     assert set(psutil.Process().children()) <= before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 @pytest.mark.parametrize("pause", ["0", "0.5"])  # while it works, and while it hands over
 @pytest.mark.parametrize("work", [PAINT, PREPARE], ids=["painting", "preparing"])
 def test_a_killed_worker_is_an_error_within_seconds(tmp_path, work, pause):
@@ -144,7 +143,6 @@ def test_a_killed_worker_is_an_error_within_seconds(tmp_path, work, pause):
     assert {path.name for path in tmp_path.iterdir()} <= {"out_raw"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_its_parent(tmp_path, number):
     (tmp_path / "nap.py").write_text(SLEEP)

@@ -112,35 +112,26 @@ def write(
     try:
         _check_place(folder, place)
         _check_lengths(count, captions, class_ids, names, splits, arrays)
-        with files.alone(_temporary(place, "partial")):
+        home = _home(place)
+        with files.alone(home / f"{place.name}.partial"):
             _remove_leftovers(place)
-            new = _temporary(place, f"{uuid.uuid4().hex[:8]}.partial")
+            new = home / f".{place.name}.{uuid.uuid4().hex[:8]}.partial"
             try:
                 (new / "arrays").mkdir(parents=True)
                 _write_images(new / "images.npy", images, count)
                 for name, array in arrays.items():
                     _write_array(new / "arrays" / f"{name}.npy", array)
-                _dump(new / "captions.json", [list(c) for c in captions])
                 index = {
                     "names": list(names),
                     "class_ids": [int(c) for c in class_ids],
                     "splits": list(splits),
                 }
+                _dump(new / "captions.json", [list(c) for c in captions])
                 _dump(new / "index.json", index)
                 _dump(new / "tables.json", tables)
-                sums = {}
-                for path in sorted(p for p in new.rglob("*") if p.is_file()):
-                    sums[path.relative_to(new).as_posix()] = {
-                        "bytes": path.stat().st_size,
-                        "sha256": sha256(path),
-                    }
-                manifest = {
-                    "format": FORMAT,
-                    "count": count,
-                    "source": dict(source or {}),
-                    "files": sums,
-                }
-                _dump(new / "manifest.json", manifest, indent=1)
+                sums = _sums(new)
+                known = {"format": FORMAT, "count": count, "source": dict(source or {})}
+                _dump(new / "manifest.json", {**known, "files": sums}, indent=1)
                 _swap(new, place)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
@@ -180,14 +171,14 @@ def _load(folder: Path, verify: bool) -> Prepared:
             )
     index = _read_json(folder / "index.json", dict)
     arrays = {
-        Path(name).stem: _open_array(folder / name)
+        Path(name).stem: _open_array(folder, name)
         for name in manifest["files"]
         if name.startswith("arrays/")
     }
     try:
         prepared = Prepared(
             folder=folder,
-            images=_open_array(folder / "images.npy"),
+            images=_open_array(folder, "images.npy"),
             captions=_read_json(folder / "captions.json", list),
             class_ids=np.asarray(index["class_ids"], dtype=np.int64),
             names=index["names"],
@@ -197,7 +188,9 @@ def _load(folder: Path, verify: bool) -> Prepared:
             manifest=manifest,
         )
         found = _difference(prepared)
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+    except PreparedError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         found = f"index.json or captions.json is damaged ({error!r})"
     if found:
         raise PreparedError(f"{folder}: {found}; {_remedy(folder)}")
@@ -266,11 +259,10 @@ def _check_place(folder: Path, place: Path) -> None:
         )
 
 
-def _temporary(place: Path, ending: str) -> Path:
-    """Return a hidden path where what is to stand at `place` can be made, beside it or within."""
+def _home(place: Path) -> Path:
+    """Return the folder to make in what is to stand at `place`: the one above it, or itself."""
     beside = os.access(place.parent, os.W_OK) or not place.is_dir()
-    home = place.parent if beside and not os.path.ismount(place) else place
-    return home / f".{place.name}.{ending}"
+    return place.parent if beside and not os.path.ismount(place) else place
 
 
 def _leftovers(place: Path) -> list[Path]:
@@ -320,6 +312,14 @@ def _write_array(path: Path, array: np.ndarray) -> None:
         file.write(array.data)
 
 
+def _sums(folder: Path) -> dict[str, dict[str, Any]]:
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
 def _swap(new: Path, place: Path) -> None:
     old = place.parent / f".{place.name}.{uuid.uuid4().hex[:8]}.old"
     if new.parent == place:
@@ -342,12 +342,21 @@ def _swap(new: Path, place: Path) -> None:
 
 def _fill(new: Path, place: Path) -> None:
     """Move what is in `new` into `place`, so that there is a manifest only when all is there."""
+    if new.parent != place:
+        # To the disk of `place` first, which may be another one, and full.
+        inside = place / new.name
+        try:
+            shutil.move(new, inside)
+            _fill(inside, place)
+        finally:
+            shutil.rmtree(inside, ignore_errors=True)
+        return
     (place / "manifest.json").unlink(missing_ok=True)
     for path in sorted(new.iterdir(), key=lambda path: path.name == "manifest.json"):
         target = place / path.name
         if target.is_dir():
             shutil.rmtree(target)
-        shutil.move(path, target)
+        os.replace(path, target)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -376,11 +385,13 @@ def _read_json(path: Path, kind: type) -> Any:
         raise PreparedError(str(error)) from None
 
 
-def _open_array(path: Path) -> np.ndarray:
+def _open_array(folder: Path, name: str) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r")
+        return np.load(folder / name, mmap_mode="r")
     except (ValueError, EOFError) as error:
-        raise PreparedError(f"{path} cannot be read ({error}): {_remedy(path.parent)}") from None
+        raise PreparedError(
+            f"{folder / name} cannot be read ({error}): {_remedy(folder)}"
+        ) from None
 
 
 def _remedy(folder: Path) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
+import second_device
 import skips
 import torch
 from filelock import FileLock
@@ -14,7 +14,6 @@ from filelock import FileLock
 from sdn_lib import devices, profiles
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "tests" / "second_device"))
 # Tests run on the CPU, but for those that ask for a device.
 os.environ[devices.VARIABLE] = "cpu"
 
@@ -27,22 +26,27 @@ def pytest_configure(config: pytest.Config) -> None:
 def shared() -> Path:
     """The folder with real data, where it is at hand."""
     folder = ROOT.parent / "shared"
-    if not folder.is_dir():
+    if not skips.THINGS["shared"].here():
         pytest.skip("the folder ../shared with real data is not here")
     return folder
 
 
-@pytest.fixture(scope="session")
-def second_library() -> Path:
-    """The compiled second device, see tests/second_device."""
-    import second_device
+NO_COMPILER = "no C++ compiler is here to build the second device with"
 
-    if second_device.compiler() is None:
-        pytest.skip("no C++ compiler is here to build the second device with")
+
+def second_library() -> Path:
+    """Return the compiled second device, see tests/second_device.py."""
     folder = ROOT / "_build" / "second_device"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         return second_device.build(folder)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Register the second device where tests want one: PyTorch counts devices once, and early."""
+    wanted = any("device" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not torch.accelerator.is_available() and second_device.compiler():
+        second_device.register(second_library())
 
 
 @pytest.fixture(scope="module", params=["cpu", "accelerator"])
@@ -50,10 +54,9 @@ def device(request):
     """The CPU; then the real accelerator, or where there is none, the second device."""
     found = torch.device("cpu")
     if request.param == "accelerator":
-        import second_device
-
         if not torch.accelerator.is_available():
-            second_device.register(request.getfixturevalue("second_library"))
+            assert second_device.compiler() is None, "else it was registered before the tests"
+            pytest.skip(NO_COMPILER)
         found = torch.accelerator.current_accelerator()
     patch = pytest.MonkeyPatch()
     patch.setenv(devices.VARIABLE, found.type)

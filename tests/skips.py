@@ -54,7 +54,9 @@ class Thing(NamedTuple):
 
 
 THINGS: Mapping[str, Thing] = {
-    "shared": Thing(r"the folder \.\./shared .*is not here", (ROOT.parent / "shared").is_dir),
+    "shared": Thing(
+        r"the folder \.\./shared .*is not here", (ROOT.parent / "shared/datasets").is_dir
+    ),
     "chromium": Thing("no chromium here", browser.executable),
     "actionlint": Thing("no actionlint here", actionlint),
     "make": Thing("no make here", lambda: shutil.which("make")),

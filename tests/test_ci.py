@@ -44,6 +44,23 @@ def test_ci_and_its_script_make_the_same_checks_in_the_same_order() -> None:
     assert in_order(ci_script(), CHECKS)
 
 
+@pytest.mark.parametrize("actionlint", [True, False])
+def test_the_script_requires_what_it_found(tmp_path: Path, actionlint: bool) -> None:
+    log, fails = tmp_path / "log", "false" if actionlint else '[ "$1" = actionlint ]'
+    stubs = {"make": f'echo "$*:$SDN_TEST_REQUIRES" >> {log}; ! {fails}', "npm": "", "chromium": ""}
+    for name, body in stubs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    clean = {k: v for k, v in os.environ.items() if k != skips.VARIABLE}
+    environment = {**clean, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run([ROOT / ".ci" / "run"], env=environment, check=True, capture_output=True)
+    found = dict(line.split(":") for line in log.read_text().splitlines())
+    assert [name for name in found if f"make {name}" in CHECKS] == [c[5:] for c in CHECKS]
+    expected = {"chromium", "actionlint"} if actionlint else {"chromium"}
+    assert set(found["test"].split()) == expected
+    assert set(found["test-book"].split()) == expected | {"chapters"}
+
+
 def test_tests_run_through_make_only() -> None:
     lines = {".ci/run": ci_script()}
     for path in WORKFLOWS:

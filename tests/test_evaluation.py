@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdn_lib import evaluation
+from sdn_lib import evaluation, gaps
 from sdn_lib.errors import SDNError
 
 VALUES = {"crown": ["red", "blue", "grey"], "facing": ["left", "right"]}
@@ -71,6 +71,32 @@ def test_frechet_distance_grows_with_corruption():
         evaluation.frechet_distance(real, real[:, :4])
     with pytest.raises(SDNError, match="at least two"):
         evaluation.frechet_distance(real, real[:1])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_no_number_is_refused_and_its_row_named(wrong):
+    draw = np.random.default_rng(0)
+    real, broken = draw.random((20, 32, 32, 3)), draw.random((20, 32, 32, 3))
+    broken[7, 3] = wrong
+    flat, bad = (x[:, 3, :4].reshape(20, -1) for x in (real, broken))
+    labels = np.arange(20) % 2
+    for measure in (
+        lambda: evaluation.frechet_distance(flat, bad),
+        lambda: evaluation.structure(broken, real),
+        lambda: gaps.linear_cka(flat, bad),
+        lambda: gaps.kernel_distance(flat, bad),
+        lambda: gaps.probe_accuracy(flat, labels, bad, labels),
+    ):
+        with pytest.raises(SDNError, match="1 of 20 rows hold NaN or infinity, the first is row 7"):
+            measure()
+
+
+def test_accuracy_wants_a_column_for_each_attribute():
+    predicted = {"crown": np.array([0, 1])}
+    with pytest.raises(SDNError, match="a column for each"):
+        evaluation.attribute_accuracy(predicted, np.zeros((2, 2), int), np.ones((2, 2), bool))
+    with pytest.raises(SDNError, match="a column for each"):
+        evaluation.attribute_accuracy(predicted, np.zeros((2, 1), int), np.ones((2, 2), bool))
 
 
 def test_structure_is_perfect_only_for_the_same_picture():

@@ -51,6 +51,66 @@ def test_homogeneous_gap_is_about_one_for_real_and_grows_with_corruption(draw):
     assert values == sorted(values) and values[-1] > 5
 
 
+def crowd(draw, kinds, each):
+    """Return rows (kinds x each, d) in order of species: the species' own row, give or take."""
+    return np.repeat(kinds, each, 0) + draw.normal(size=(len(kinds) * each, kinds.shape[1]))
+
+
+@pytest.mark.parametrize(("species", "each"), [(170, 3), (40, 10), (8, 8)])
+def test_a_perfect_generator_is_as_near_as_real_pictures_in_order_of_species(draw, species, each):
+    groups, ratios = np.repeat(np.arange(species), each), []
+    for seed in range(5):
+        kinds = 2 * draw.normal(size=(species, 20))
+        real, made = {"pool1": crowd(draw, kinds, each)}, {"pool1": crowd(draw, kinds, each)}
+        ratios.append(
+            [
+                gaps.homogeneous_gap(real, made, seed=seed)["pool1"],
+                gaps.homogeneous_gap(real, made, groups=groups, seed=seed)["pool1"],
+            ]
+        )
+    assert np.mean(ratios, 0) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_generator_that_is_off_is_further_in_order_of_species(draw, grouped):
+    kinds = 2 * draw.normal(size=(170, 20))
+    real, made = crowd(draw, kinds, 3), crowd(draw, kinds, 3)
+    groups = np.repeat(np.arange(170), 3) if grouped else None
+    for off in (made + 1, 0.6 * made, np.repeat(made[:30], 17, 0)):
+        assert gaps.homogeneous_gap({"a": real}, {"a": off}, groups=groups)["a"] > 1.3
+
+
+def test_other_species_are_as_near_as_other_species_are(draw):
+    groups, ratios = np.repeat(np.arange(100), 5), []
+    for seed in range(5):
+        real, others = (crowd(draw, 2 * draw.normal(size=(100, 20)), 5) for _ in "ab")
+        for made in (others, draw.permutation(others)[:200]):
+            gap = gaps.homogeneous_gap({"a": real}, {"a": made}, groups=groups, seed=seed)
+            ratios.append(gap["a"])
+    assert np.mean(ratios) == pytest.approx(1, abs=0.1)
+
+
+def test_rows_in_some_order_are_as_near_as_the_same_rows_in_another(draw):
+    real, made = draw.normal(size=(400, 10)), draw.normal(size=(300, 10))
+    ordered = made[np.argsort(made[:, 0])]
+    assert gaps.homogeneous_gap({"a": real}, {"a": ordered})["a"] == pytest.approx(1, abs=0.3)
+
+
+def test_a_gap_that_cannot_be_measured_is_refused(draw):
+    x = draw.normal(size=(8, 3))
+    for real, made, options, said in (
+        ({"a": x}, {"b": x}, {}, "layer 'a' is missing"),
+        ({"a": x}, {"a": x[:, :2]}, {}, "another width"),
+        ({"a": np.ones((8, 3))}, {"a": x}, {}, "same for all real pictures"),
+        ({"a": x[:3]}, {"a": x}, {}, "4 real and 2 generated"),
+        ({"a": x, "b": x[:5]}, {"a": x, "b": x}, {}, "differ in their numbers"),
+        ({"a": x}, {"a": x}, {"groups": np.arange(7)}, "groups for"),
+        ({"a": x}, {"a": x}, {"groups": np.zeros(8)}, "fewer than two groups"),
+    ):
+        with pytest.raises(SDNError, match=said):
+            gaps.homogeneous_gap(real, made, **options)
+
+
 def test_pooled_activations_average_cells():
     torch.manual_seed(0)
     teacher, images = Teacher(11, 1 / 16).freeze(), torch.rand(5, 3, 64, 64)
@@ -81,6 +141,8 @@ def test_probe_reads_what_is_there_and_nothing_else(draw):
     assert scores[0] > 0.95 and scores[1] < 0.35
     with pytest.raises(SDNError, match="299 labels"):
         gaps.probe_accuracy(there[:300], labels[:299], there, labels)
+    with pytest.raises(SDNError, match="with 1"):
+        gaps.probe_accuracy(there[:300], labels[:300], there, labels[:1])
 
 
 def test_kernel_distance_by_hand(draw):
@@ -122,6 +184,77 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says(draw):
         for _ in range(60)
     ]
     assert np.mean(kernel) > 0.8
+
+
+def coverage(draw, species, each, grouped, rounds=300):
+    """Return how often the interval of a mean of clustered rows holds the truth."""
+    hits = []
+    for seed in range(rounds):
+        rows = crowd(draw, draw.normal(size=(species, 1)), each)
+        groups = np.repeat(np.arange(species), each) if grouped else None
+        _, low, high = gaps.interval(np.mean, rows, groups=groups, draws=60, seed=seed)
+        hits.append(low <= 0 <= high)
+    return np.mean(hits)
+
+
+@pytest.mark.parametrize(("species", "each"), [(100, 3), (20, 5), (8, 8)])
+def test_rows_that_share_a_species_count_as_one_and_cover_as_often_as_said(draw, species, each):
+    assert coverage(draw, species, each, grouped=True) == pytest.approx(0.95, abs=0.035)
+    assert coverage(draw, species, each, grouped=False) < 0.9
+
+
+def test_geometry_of_rows_that_share_a_species_is_covered_too(draw):
+    mix, hits = draw.normal(size=(6, 8)), {True: [], False: []}
+
+    def views(species, each):
+        kinds = draw.normal(size=(species, 6))
+        x = np.repeat(kinds, each, 0) + 0.5 * draw.normal(size=(species * each, 6))
+        return x, np.repeat(kinds @ mix, each, 0) + 2 * draw.normal(size=(species * each, 8))
+
+    truth = gaps.linear_cka(*views(3000, 1))
+    groups = np.repeat(np.arange(40), 5)
+    for seed in range(60):
+        x, y = views(40, 5)
+        for grouped, found in hits.items():
+            _, low, high = gaps.interval(
+                gaps.linear_cka, x, y, paired=True, groups=groups if grouped else None, draws=50,
+                seed=seed,
+            )  # fmt: skip
+            found.append(low <= truth <= high)
+    assert np.mean(hits[True]) > 0.87 > np.mean(hits[False])
+
+
+def test_samples_that_share_species_keep_the_same_halves(draw):
+    first, second = np.repeat(np.arange(30), 3), np.repeat(np.arange(30), 2)
+    seen = []
+
+    def measure(a, b):
+        seen.append((set(a), set(b)))
+        return float(len(a))
+
+    gaps.interval(measure, first, second, groups=(first, second), draws=5)
+    assert all(a == b and len(a) == 15 for a, b in seen[1:]) and len(seen[0][0]) == 30
+    gaps.interval(measure, first, second + 100, groups=(first, second + 100), draws=5)
+    assert all(len(a) == len(b) == 15 for a, b in seen[-5:])
+    assert any({x + 100 for x in a} != b for a, b in seen[-5:])
+
+
+def test_an_interval_that_would_say_nothing_is_refused(draw):
+    x = draw.normal(size=(12, 2))
+    for options, said in (
+        ({"groups": np.zeros(12)}, "fewer than two groups"),
+        ({"groups": np.arange(11)}, "groups for"),
+        ({"groups": (np.arange(12), np.arange(12))}, "do not fit"),
+        ({"level": 1.0}, "level between 0 and 1"),
+        ({"level": 95}, "level between 0 and 1"),
+        ({"draws": 0}, "a draw"),
+    ):
+        with pytest.raises(SDNError, match=said):
+            gaps.interval(np.mean, x, **options)
+    with pytest.raises(SDNError, match="two or more rows"):
+        gaps.interval(np.mean, x[:1])
+    with pytest.raises(SDNError, match="no number"):
+        gaps.interval(lambda a: np.nan, x)
 
 
 def test_paired_samples_stay_paired(draw):

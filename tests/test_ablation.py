@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from tiny_book import ROOT
 
 from sdn_lib import ablation, evaluation, profiles, reproduce, runs, vgg
@@ -147,10 +148,26 @@ def test_a_probe_tells_apart_what_differs_and_nothing_else(rng):
     assert ablation.told_apart(real, other + 3) > 0.99
 
 
+def test_a_probe_is_asked_about_species_it_has_not_seen(rng):
+    # Each species has a mark of its own that generated pictures lack: nothing for other species.
+    species = np.repeat(np.arange(100), 4)
+    base = np.repeat(rng.normal(size=(100, 60)), 4, 0)
+    real, made = (base + np.repeat(rng.normal(size=(100, 60)), 4, 0) for _ in "ab")
+    assert ablation.told_apart(real, made) > 0.6
+    assert ablation.told_apart(real, made, species) == pytest.approx(0.5, abs=0.06)
+    assert ablation.told_apart(real, made + 3, species) > 0.95
+    for bad in (np.zeros(400), species[:9]):
+        with pytest.raises(SDNError, match="cannot be split for a probe"):
+            ablation.told_apart(real, made, bad)
+
+
 def test_the_interval_of_seeds_is_students():
     mean, low, high = ablation.spread([1.0, 2.0, 3.0])
     assert (mean, low, high) == pytest.approx((2, 2 - 2.484, 2 + 2.484), abs=1e-3)
     assert ablation.spread([1.0]) == (1, -np.inf, np.inf)
+    for none in ([], [1.0, np.nan], [np.inf, 2.0]):
+        with pytest.raises(SDNError, match="needs a finite score"):
+            ablation.spread(none)
 
 
 def results(**scores):
@@ -175,18 +192,82 @@ def test_rows_are_compared_seed_by_seed():
     found["low"] = found["low"][1:]
     with pytest.raises(SDNError, match="share no seed"):
         ablation.compare(found, "high", "low", "accuracy")
+    with pytest.raises(SDNError, match="two runs of one seed: \\[0, 0\\]"):
+        ablation.compare(found | {"high": found["high"] * 2}, "high", "full", "accuracy")
 
 
 @pytest.mark.parametrize(
     ("rival", "said"),
     [([0.4, 0.5, 0.6], "supported"), ([0.6, 0.7, 0.8], "not supported"),
-     ([0.1, 0.6, 0.9], "undecided here")],
+     ([0.1, 0.6, 0.9], "undecided here"), ([0.5, 0.6, 0.7], "undecided here")],
 )  # fmt: skip
-def test_a_verdict_follows_its_intervals(rival, said):
+def test_a_verdict_follows_its_comparisons(rival, said):
     found = results(full=[0.5, 0.6, 0.7], low=rival)
     assert ablation.verdict(found, Claim("", (("full", "low", "accuracy"),))) == said
     both = Claim("", (("full", "low", "accuracy"), ("low", "full", "accuracy")))
-    assert ablation.verdict(found, both) != "supported"
+    assert ablation.verdict(found, both) == said if "undecided" in said else "mixed"
+
+
+def test_some_for_and_some_against_is_mixed_and_one_against_is_not_supported():
+    found = results(full=[0.5, 0.6, 0.7], low=[0.4, 0.5, 0.6], mid=[0.6, 0.7, 0.8],
+                    high=[0.1, 0.6, 0.9])  # fmt: skip
+    test = {name: ("full", name, "accuracy") for name in found}
+    claims = {
+        "mixed": Claim("", (test["low"], test["mid"], test["high"])),
+        "not supported": Claim("", (test["mid"], test["high"])),
+        "undecided here": Claim("", (test["low"], test["high"])),
+        "supported": Claim("", (test["low"],)),
+    }
+    assert ablation.verdicts(found, claims) == {name: name for name in claims}
+    assert set(claims) == set(ablation.VERDICTS)
+
+
+def test_p_values_are_holms_of_paired_t_tests(rng):
+    scores = {name: rng.normal(loc, 1, 6).tolist() for name, loc in
+              {"full": 2, "low": 0, "mid": 1, "high": 2}.items()}  # fmt: skip
+    tests = [("full", name, "accuracy") for name in ("low", "mid", "high")]
+    alone = [stats.ttest_rel(scores["full"], scores[t[1]]).pvalue for t in tests]
+    found = ablation.p_values(results(**scores), [*tests, tests[0]])
+    assert list(found) == tests
+    assert ablation.p_values(results(**scores), tests[:1])[tests[0]] == pytest.approx(alone[0])
+    wanted, largest = {}, 0.0
+    for times, k in zip((3, 2, 1), np.argsort(alone), strict=True):
+        largest = max(largest, min(1, times * alone[k]))
+        wanted[tests[k]] = largest
+    assert found == pytest.approx(wanted)
+    once = results(full=[0.9], low=[0.1])
+    assert ablation.p_values(once, tests[:1]) == {tests[0]: 1}
+
+
+def test_one_clear_comparison_among_many_unclear_ones_is_not_enough_unless_very_clear():
+    # Alone, p is 0.02: enough for one comparison and too little for four.
+    full, low = [1.0, 1.1, 1.2], [0.9, 0.93, 1.02]
+    found = results(full=full, low=low, mid=[1.0, 1.2, 1.1], high=[1.1, 1.0, 1.2],
+                    one=[1.2, 1.1, 1.0])  # fmt: skip
+    tests = tuple(("low", name, "accuracy") for name in ("full", "mid", "high", "one"))
+    assert ablation.compare(found, *tests[0])[2] < 0
+    assert ablation.verdict(found, Claim("", tests[:1])) == "not supported"
+    assert ablation.verdict(found, Claim("", tests)) == "undecided here"
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_where_nothing_differs_the_verdicts_seldom_say_otherwise(rng, seeds):
+    grids = [ablation.chance_grid(seeds, rng) for _ in range(600)]
+    said = [set(ablation.verdicts(grid).values()) != {"undecided here"} for grid in grids]
+    assert np.mean(said) < 0.07
+    tests = [test for claim in ablation.CLAIMS.values() for test in claim.tests]
+    alone = [any(ablation.compare(grid, *t)[2] < 0 for t in tests) for grid in grids[:100]]
+    assert np.mean(alone) > 0.3
+
+
+def test_a_claim_of_the_book_is_judged_with_all_of_them(rng):
+    grid, claim = ablation.chance_grid(3, rng), ablation.CLAIMS["mid"]
+    for row, rival, measure in claim.tests:
+        assert measure == "frechet"
+        for ours, theirs, ahead in zip(grid[row], grid[rival], (1.0, 1.2, 1.4), strict=True):
+            theirs["frechet"] = ours["frechet"] + ahead
+    assert ablation.verdict(grid, Claim("of its own", claim.tests)) == "supported"
+    assert ablation.verdict(grid, claim) == ablation.verdicts(grid)["mid"] == "undecided here"
 
 
 def test_claims_name_rows_and_measures_that_exist():
@@ -215,6 +296,7 @@ def test_the_stored_rows_fall_back_to_the_books(home, p, monkeypatch):
 
 def test_the_mark_of_the_real_pictures_is_perfect(p):
     asked = ablation.exam(p)
+    assert len(asked.species) == len(asked.captions) > len(set(asked.species))
     judges = (runs.get(n, p).model for n in ("evaluator", "teacher"))
     found = ablation.mark(asked.real, asked, *judges, draws=2)
     assert found["frechet"] == pytest.approx(0, abs=1e-3)

@@ -81,7 +81,7 @@ ABOVE_ZERO = Rule("above 0", lambda value: value > 0)
 # What stands in _build beside the profiles' folders, or in them.
 RESERVED = (
     "html", "html.old", "jupyter", "tools", "reports", "render", "source", "executed", "results",
-    "runs", "rows", "own", "data",
+    "runs", "rows", "own", "data", "second_device",
 )  # fmt: skip
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # of Windows
 

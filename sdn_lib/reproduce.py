@@ -137,7 +137,7 @@ def reproduce(
     names = select(list(paths), chapters)
     values = {"profile": _portable(profile), "seed": seed, **(parameters or {})}
     if output_dir is not None:
-        values["output_dir"] = os.path.abspath(os.path.expanduser(output_dir))
+        values["output_dir"] = profiles.load(profile, output_dir=output_dir).output_dir
     for name in names:
         check_parameters(paths[name], values)
     settings = {f.name for f in dataclasses.fields(profiles.Profile)} & set(values)

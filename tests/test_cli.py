@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sdn_lib import cli, doctor, runs, text
+from sdn_lib import cli, doctor, profiles, runs, text
 from sdn_lib.errors import SDNError
 from sdn_lib.text import CharCNNRNN
 
@@ -70,6 +72,121 @@ def test_bad_input_is_one_line_and_status_two(
     assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
     assert said in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["reproduce", "--workers", "0"], "workers=0 is below 1"),
+        (["reproduce", "--workers", "-1"], "workers=-1 is below 1"),
+        (["reproduce", "--seed", "-1"], "seed is -1"),
+        (["reproduce", "--chapters", "²"], "unknown chapter '²'"),
+        (["reproduce", "--chapters", ""], "unknown chapter ''"),
+        (["reproduce", "--chapters", "99"], "unknown chapter '99'"),
+        (["reproduce", "-p", "seed", "3"], "-p seed has an option of its own: write --seed"),
+        (["reproduce", "-p", "profile", "smoke"], "write --profile"),
+        (["reproduce", "-p", "output_dir", "x"], "write --output-dir"),
+        (["reproduce", "-p", "live_steps", "3", "-p", "live_steps", "4"], "live_steps comes twice"),
+        (["reproduce", "--chapters", "5", "-p", "live_steps", "0"], "live_steps is 0"),
+        (["reproduce", "--chapters", "5", "-p", "live_steps", "x"], "live_steps is 'x'"),
+        (["reproduce", "--chapters", "5", "-p", "live_step", "3"], "did you mean 'live_steps'"),
+        (["reproduce", "--chapters", "1", "--output-dir", " "], "output_dir is ' '"),
+        (["ablate", "--workers", "0"], "workers=0 is below 1"),
+        (["ablate", "--seeds", "0", "-1"], "seed is -1"),
+        (["data", "--profile", ""], "unknown profile ''"),
+    ],
+)
+def test_a_value_out_of_range_is_one_line_and_status_two(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture
+) -> None:
+    chosen = [] if "--profile" in arguments else ["--profile", "smoke"]
+    assert cli.main([*arguments, *chosen]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+    assert said in captured.err and captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "COMMAND"),
+        (["reproduce", "--workers", "²"], "--workers: invalid int value: '²'"),
+        (["reproduce", "--seed", "1.5"], "--seed: invalid int value: '1.5'"),
+        (["ablate", "--seeds", "x"], "--seeds: invalid int value: 'x'"),
+        (["reproduce", "--chapters", "5", "--chapters", "6"], "--chapters: it comes twice"),
+        (["data", "--profile", "cpu", "--profile", "smoke"], "--profile: it comes twice"),
+        (["data", "--profile"], "--profile: expected one argument"),
+        (["data", "--prolife", "cpu"], "unrecognized arguments: --prolife cpu"),
+    ],
+)
+def test_a_wrong_line_is_answered_with_one_and_status_two(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    captured = capsys.readouterr()
+    assert stop.value.code == 2 and captured.out == ""
+    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+    assert said in captured.err and "--help`" in captured.err
+
+
+def test_the_version_is_that_of_the_project(tmp_path: Path) -> None:
+    facts = tomllib.loads((profiles.BESIDE / "pyproject.toml").read_text())["project"]
+    command = [sys.executable, "-m", "sdn_lib", "--version"]
+    where = {**os.environ, "PYTHONPATH": str(profiles.BESIDE)}
+    done = subprocess.run(command, cwd=tmp_path, env=where, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"sdn {facts['version']}\n")
+
+
+def test_rows_and_seeds_that_are_named_twice_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sdn_lib import ablation, reproduce
+
+    jobs: list[tuple] = []
+    monkeypatch.setattr(ablation, "kept", lambda *_: None)
+    monkeypatch.setattr(reproduce, "at_once", lambda task, these, *_: jobs.extend(these) or [])
+    reproduce.ablate("smoke", ["high", "high"], [1, 0, 1], folder=tmp_path)
+    assert [(values["row"], values["seed"]) for _, values in jobs] == [("high", 1), ("high", 0)]
+
+
+def test_what_the_system_refuses_is_one_line_and_status_two(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def refused() -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", "/there/_build")
+
+    monkeypatch.setattr(doctor, "examine", refused)
+    assert cli.main(["doctor"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: /there/_build: permission denied: make it writable")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no Linux here")
+def test_output_that_nobody_can_take_is_no_traceback() -> None:
+    command = [sys.executable, "-m", "sdn_lib", "doctor"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[0].startswith("error: no space left on device")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as broken:
+        done = subprocess.run(command, stdout=broken, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr == ""
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_all_the_same() -> None:
+    code = "from sdn_lib import cli, doctor; import sys\n"
+    code += "doctor.examine = lambda: print('Fr\\xe9chet \\udcff')\nsys.exit(cli.main(['doctor']))"
+    poor = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "LANG": "C"}
+    for more in ({}, {"PYTHONIOENCODING": "ascii"}):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **poor, **more}, capture_output=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(b"Fr") and b"chet" in done.stdout
 
 
 def test_an_unknown_command_lists_the_near_ones(capsys: pytest.CaptureFixture) -> None:
@@ -131,6 +248,31 @@ def test_the_doctor_reports_what_is_missing_or_out_of_range(
     found = [line for line in lines if line.startswith("missing")]
     assert len(found) == 2
     assert "no-such-package-here" in found[0] and "numpy" in found[1] and "need <1" in found[1]
+
+
+def test_the_doctor_of_a_package_without_its_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "torch_pair", lambda: ("ok", "torch"))
+    monkeypatch.setattr(profiles, "BESIDE", tmp_path)
+    monkeypatch.setattr(profiles, "ROOT", tmp_path)
+    lines: list[str] = []
+    assert doctor.examine(tmp_path, lines.append) == 1
+    found = [line for line in lines if line.startswith("missing")]
+    assert len(found) == 1 and "without its project" in found[0]
+    assert not any("sdn train" in line for line in lines)
+    named = {requirement.name for requirement, _ in doctor.requirements(tmp_path)}
+    assert {"torch", "numpy"} <= named and "pytest" not in named
+    assert doctor.version() != "unknown"
+
+
+def test_the_doctor_looks_past_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise RuntimeError('the wrong json')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    assert doctor.torch_pair()[0] == "ok"
 
 
 def test_every_deliberate_error_is_a_value_error() -> None:

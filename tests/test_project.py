@@ -14,6 +14,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from sdn_lib import profiles
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -56,6 +58,28 @@ def test_the_lock_pins_everything_within_the_ranges() -> None:
         for pin in locked[name]:
             version = next(iter(pin.specifier)).version
             assert wanted.specifier.contains(version), f"{pin} is outside {wanted}: make lock"
+
+
+def test_a_wheel_takes_every_file_of_the_library() -> None:
+    facts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert facts["packages"]["find"]["include"] == ["sdn_lib*"]
+    taken = [pattern.lstrip("*") for pattern in facts["package-data"]["*"]]
+    for path in (ROOT / "sdn_lib").rglob("*"):
+        if path.is_dir() or "__pycache__" in path.parts:
+            continue
+        assert (path.parent / "__init__.py").is_file(), f"{path.parent} is no package"
+        assert path.suffix == ".py" or path.suffix in taken, path
+
+
+def test_no_profile_may_have_the_name_of_what_else_is_in_the_build_folder() -> None:
+    texts = [ROOT / "Makefile", *ROOT.glob(".github/workflows/*.yml"), ROOT / ".ci" / "run"]
+    texts += [p for folder in ("sdn_lib", "tests") for p in (ROOT / folder).rglob("*.py")]
+    named = set()
+    for path in texts:
+        text = path.read_text(encoding="utf-8")
+        named |= set(re.findall(r'_build(?:/|" / ")([a-z_]+)', text))
+    assert {"html", "tools", "jupyter", "reports"} <= named
+    assert named - set(profiles.PROFILES) <= set(profiles.RESERVED)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

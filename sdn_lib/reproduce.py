@@ -19,6 +19,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -176,7 +177,7 @@ def at_once(
     """Yield each job, a tuple, and what `task` returned for it, as jobs end in their processes.
 
     `workers` run at a time; with one, in this process and in their order. The first error stops
-    what has not begun.
+    what has not begun; a worker that is killed is an SDNError.
     """
     if workers < 1:
         raise SDNError(f"workers={workers} is below 1")
@@ -197,6 +198,11 @@ def at_once(
                 first = concurrent.futures.FIRST_COMPLETED
                 for done in concurrent.futures.wait(running, return_when=first).done:
                     yield running.pop(done), done.result()
+        except BrokenProcessPool:
+            raise SDNError(
+                "a process that ran a part of it was killed, out of memory perhaps: run the same "
+                "command again with fewer --workers"
+            ) from None
         finally:
             executor.shutdown()
 
@@ -367,7 +373,7 @@ def ablate(
         if not ablation.kept(row, seed, chosen, folder)
     ]
     if workers is None:
-        workers = 1 if torch.cuda.is_available() else os.cpu_count() or 1
+        workers = 1 if torch.accelerator.is_available() else _cores()
     for (_, given), _ in at_once(run_row, jobs, workers, place.root):
         facts = ablation.kept(given["row"], given["seed"], chosen, folder)
         report(
@@ -672,13 +678,19 @@ def kernel_environment(root: Path, share: int = 1) -> Iterator[None]:
         "SDN_STATIC": "1",
     }
     if share > 1:
-        values["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // share))
+        values["OMP_NUM_THREADS"] = str(max(1, _cores() // share))
     before = {key: os.environ.get(key) for key in values}
     try:
         _set(values)
         yield
     finally:
         _set(before)
+
+
+def _cores() -> int:
+    """Return how many processors this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _set(values: Mapping[str, str | None]) -> None:

@@ -92,6 +92,12 @@ def test_chapters_run_side_by_side_and_are_reported_as_alone(root: Path) -> None
         run(root, workers=0)
 
 
+def test_a_worker_that_is_killed_is_an_error(root: Path) -> None:
+    with pytest.raises(SDNError, match="was killed, out of memory perhaps.*fewer --workers"):
+        list(reproduce.at_once(os._exit, [(9,), (9,)], 2, root))
+    assert "JUPYTER_PATH" not in os.environ
+
+
 def test_what_is_up_to_date_does_not_run_again(root: Path) -> None:
     run(root)
     first = record(root)

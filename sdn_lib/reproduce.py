@@ -20,13 +20,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sdn_lib import files, profiles
+from sdn_lib.data.parallel import check_processes
 from sdn_lib.errors import SDNError, near
 from sdn_lib.machine import gigabytes, git_state, hardware, peak_memory, seconds, versions
 
@@ -165,10 +166,12 @@ def _portable(profile: str) -> str:
     return os.path.abspath(os.path.expanduser(profile)) if profiles.is_file(profile) else profile
 
 
-def alone(place: Layout, report: Callable[[str], None]) -> AbstractContextManager[None]:
+@contextmanager
+def alone(place: Layout, report: Callable[[str], None]) -> Iterator[None]:
     """Let one process at a time run, or render, a profile's chapters; say so before a wait."""
     waiting = f"waiting for another `sdn` that is at work on profile {place.profile}"
-    return files.alone(place.build / "executed", lambda: report(waiting))
+    with files.alone(place.build / "executed", lambda: report(waiting)):
+        yield
 
 
 def at_once(
@@ -373,7 +376,7 @@ def ablate(
         if not ablation.kept(row, seed, chosen, folder)
     ]
     if workers is None:
-        workers = 1 if torch.accelerator.is_available() else _cores()
+        workers = 1 if torch.accelerator.is_available() else check_processes(None)
     for (_, given), _ in at_once(run_row, jobs, workers, place.root):
         facts = ablation.kept(given["row"], given["seed"], chosen, folder)
         report(
@@ -678,19 +681,13 @@ def kernel_environment(root: Path, share: int = 1) -> Iterator[None]:
         "SDN_STATIC": "1",
     }
     if share > 1:
-        values["OMP_NUM_THREADS"] = str(max(1, _cores() // share))
+        values["OMP_NUM_THREADS"] = str(max(1, check_processes(None) // share))
     before = {key: os.environ.get(key) for key in values}
     try:
         _set(values)
         yield
     finally:
         _set(before)
-
-
-def _cores() -> int:
-    """Return how many processors this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _set(values: Mapping[str, str | None]) -> None:

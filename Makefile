@@ -96,7 +96,7 @@ actionlint:
 # Python is gone or another, or PYTHON asks for another one. Packages are installed again where
 # the lock changed.
 setup:
-	@here=$$(pwd -P); want=$$(cksum requirements.lock pyproject.toml); \
+	@at=$$(cd $(VENV) 2>/dev/null && pwd -P || echo "$$(pwd -P)/$(VENV)"); want=$$(cksum requirements.lock pyproject.toml); \
 	fail() { echo "error: $$1" >&2; exit 1; }; \
 	version='import sys; print("%d.%d" % sys.version_info[:2])'; \
 	made=$$(sed -n 's/^command = .* -m venv \(--clear \)\{0,1\}//p' $(VENV)/pyvenv.cfg 2>/dev/null); \
@@ -105,9 +105,9 @@ setup:
 	asked=$$(test -z '$(CHOSEN)' || "$(PYTHON)" -c "$$version"); \
 	why=; \
 	if ! test -e $(VENV)/pyvenv.cfg; then \
-	  ! test -e $(BIN)/python || fail "$(VENV) is no environment of make setup: move it away"; \
+	  test -z "$$(ls -A $(VENV) 2>/dev/null)" || fail "$(VENV) is no environment of make setup: move it away"; \
 	  why=none; \
-	elif test "$$made" != "$$here/$(VENV)"; then why="it was made as $$made"; \
+	elif test "$$made" != "$$at"; then why="it was made as $$made"; \
 	elif test -z "$$has"; then why="its Python or pip does not start"; \
 	elif test "$$has" != "$$was"; then why="its Python was $$was and is $$has"; \
 	elif test -n "$$asked" && test "$$asked" != "$$has"; then why="its Python is $$has, not $$asked"; \
@@ -117,7 +117,7 @@ setup:
 	  base=$$("$(PYTHON)" -c 'import sys; print(sys.version_info >= (3, 11) and sys._base_executable or "")') \
 	    || fail "$(PYTHON) does not start: install Python 3.11 or newer, or name one, make PYTHON=python3.x"; \
 	  test -n "$$base" || fail "$$("$(PYTHON)" --version) is too old, need 3.11 or newer: make PYTHON=python3.x ..."; \
-	  "$$base" -m venv --clear $(VENV) \
+	  "$$base" -m venv --clear "$$at" \
 	    || fail "$(PYTHON) makes no virtual environment: install its venv module (Debian: python3-venv)"; \
 	fi; \
 	test "$$(cat $(READY) 2>/dev/null)" != "$$want" || exit 0; \

@@ -141,6 +141,8 @@ def test_setup_installs_here_whatever_the_shell_says_and_again_after_a_move(tmp_
 @pytest.mark.slow
 def test_setup_makes_a_broken_environment_anew(tmp_path):
     root = project(tmp_path / "project")
+    (tmp_path / "disk").mkdir()
+    (root / ".venv").symlink_to(tmp_path / "disk")
     asked = f"PYTHON={sys.executable}"
     assert setup(root, asked, "INSTALL=false").returncode == 2, "an interruption after venv"
     assert not (root / ".venv/.ready").exists()
@@ -189,8 +191,8 @@ def test_setup_says_what_it_cannot_use(tmp_path):
     old.chmod(0o755)
     done = setup(root, f"PYTHON={old}")
     assert done.returncode == 2 and "error: Python 3.8.1 is too old" in done.stderr
-    foreign = root / ".venv" / "bin" / "python"
-    foreign.parent.mkdir(parents=True)
+    foreign = root / ".venv" / "a novel.txt"
+    foreign.parent.mkdir()
     foreign.touch()
     done = setup(root, f"PYTHON={sys.executable}")
     assert done.returncode == 2 and "error: .venv is no environment of make setup" in done.stderr

@@ -12,7 +12,8 @@ split    optional: 'train' or 'test', the same for all of a class; else a tenth 
 The table may come from any editor or spreadsheet: UTF-8, or UTF-16 with its byte order mark;
 commas, semicolons or tabs between columns; line ends of Linux, Windows or an old Mac; empty rows,
 and empty columns at the end. A path may be written as on Windows, in other capitals, or with
-accents composed in another way than in the file's name, as long as only one file fits.
+accents composed in another way than in the file's name, as long as only one file fits. Pictures
+are decoded as viewers show them: upright, and what is transparent on white (`pictures.read`).
 """
 
 from __future__ import annotations

@@ -257,7 +257,8 @@ def chosen_rows(
     if unknown or not classes:
         raise SDNError(
             f"classes {unknown or '(none)'} are not in the data set: choose from its "
-            f"{len(class_names)} classes {min(class_names)} to {max(class_names)}"
+            f"{counted(len(class_names), 'class', 'classes')} "
+            f"{min(class_names)} to {max(class_names)}"
         )
     return [row for row, own in enumerate(class_ids) if own in classes]
 

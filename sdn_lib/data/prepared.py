@@ -296,7 +296,7 @@ def _write_images(path: Path, images, count: int) -> None:
             if chunk.shape[1:] != shape or row + len(chunk) > count:
                 raise PreparedError(
                     f"images {row} to {row + len(chunk) - 1} have shape {chunk.shape[1:]}, "
-                    f"expected {count} images of {shape}"
+                    f"expected {counted(count, 'image')} of {shape}"
                 )
             file.write(np.ascontiguousarray(chunk).data)
             row += len(chunk)

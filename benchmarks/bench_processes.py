@@ -30,7 +30,7 @@ class Noise(training.Task):
         torch.manual_seed(0)
         last = {"memory_format": torch.channels_last}
         self.student = Student(19, 0.5, SIZE, 1024, 1024).to(**last)
-        self._frozen = (Teacher(19, 0.5).freeze().to(**last),)
+        self.frozen = (Teacher(19, 0.5).freeze().to(**last),)
 
     def sample(self, step: int, seed: int, batch: int) -> dict[str, torch.Tensor]:
         """Return text and images of one batch."""
@@ -40,7 +40,7 @@ class Noise(training.Task):
 
     def forward(self, text: torch.Tensor, images: torch.Tensor) -> distillation.LayerLosses:
         """Return stage two's losses."""
-        return distillation.stage_two(self._frozen[0], self.student(text)["image"], images)
+        return distillation.stage_two(self.frozen[0], self.student(text)["image"], images)
 
 
 def work() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
     for processes in sorted({1, cores}):
         launch = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
         launch += ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]
-        threads = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": str(cores // processes)}
+        threads = {"SDN_DEVICE": "cpu", "OMP_NUM_THREADS": str(cores // processes)}
         done = subprocess.run(
             [*launch, str(Path(__file__).resolve())],
             env={**os.environ, **threads},

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sdn_lib import machine, render, runs
+from sdn_lib import files, machine, render
 from sdn_lib.profiles import ROOT
 
 FOLDER = ROOT / "results" / "benchmarks"
@@ -48,5 +48,5 @@ def keep(name: str, tables: Tables) -> dict[str, Any]:
         "git": machine.git_state(ROOT, besides=FOLDER.relative_to(ROOT).as_posix()),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    runs.write_json(FOLDER / f"{name}.json", facts)
+    files.write_json(FOLDER / f"{name}.json", facts)
     return facts

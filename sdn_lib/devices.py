@@ -112,7 +112,10 @@ def has_bf16(device: torch.device) -> bool:
         return bool(known and known())
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type != "mps" or torch.backends.mps.is_macos_or_newer(14, 0)
+    if device.type == "mps":
+        return torch.backends.mps.is_macos_or_newer(14, 0)
+    known = getattr(torch.get_device_module(device), "is_bf16_supported", None)
+    return bool(known and known())
 
 
 def describe(device: torch.device) -> str:

@@ -8,6 +8,7 @@ shows it once, and that looks the same whatever matplotlibrc, style sheet or bac
 from __future__ import annotations
 
 import functools
+import io
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -112,6 +113,12 @@ class StyledFigure(Figure):
         """Save in the house style, as matplotlib's own figures are saved."""
         with _style():
             super().savefig(*args, **kwargs)
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows; IPython knows figures by itself only beside pyplot."""
+        picture = io.BytesIO()
+        self.savefig(picture, format="png", bbox_inches="tight")
+        return picture.getvalue()
 
 
 def _house(draw: Callable[..., Figure]) -> Callable[..., Figure]:

@@ -118,12 +118,13 @@ def dataset(profile: Profile) -> prepared.Prepared:
 def painted(wanted: DataConfig) -> prepared.Prepared:
     """Return a data set of painted birds from its cache, or paint it first."""
     config, folder = dataclasses.asdict(wanted), wanted.folder
-    source = {"generator": "painted_birds", "version": painted_birds.VERSION, **config}
-    if prepared.is_prepared(folder, source):
-        return prepared.load(folder)
+    data = painted_birds.stored(folder, config)
+    if data is not None:
+        return data
     with files.alone(folder):
-        if prepared.is_prepared(folder, source):
-            return prepared.load(folder)
+        data = painted_birds.stored(folder, config)
+        if data is not None:
+            return data
         bar = training.Progress("painting birds", wanted.species * wanted.images_per_species)
         data = painted_birds.generate(folder, **config, progress=lambda done, _: bar.update(done))
         bar.close()
@@ -462,6 +463,7 @@ def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
 
     By default `folder` is the profile's own; an unfinished training found there is resumed.
     """
+    settings_of(name, profile)
     folder = Path(folder or profile.runs / name)
     with files.alone(folder) if processes.count() == 1 else nullcontext():
         return _train(name, profile, folder)

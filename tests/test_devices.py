@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 
+import conftest
 import numpy as np
 import pytest
+import second_device
 import torch
 from torch import nn
 
@@ -18,10 +21,15 @@ from sdn_lib.student import Student
 from sdn_lib.text import CharCNNRNN
 
 
+def smoke(home, kind):
+    """Return the smoke profile in float32, its trainings in a folder of the device's own."""
+    precision = {f"{name}__precision": "fp32" for name in runs.NAMES}
+    return profiles.load("smoke", output_dir=str(home / f"runs-{kind}"), **precision)
+
+
 @pytest.fixture(scope="module")
 def q(home, device):
-    """The smoke profile, its trainings in a folder of the device's own."""
-    return profiles.load("smoke", output_dir=str(home / f"runs-{device.type}"))
+    return smoke(home, device.type)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +42,7 @@ def on_cpu(home):
     """What is trained on the CPU, for comparison."""
     patch = pytest.MonkeyPatch()
     patch.setenv(devices.VARIABLE, "cpu")
-    p = profiles.load("smoke", output_dir=str(home / "runs-cpu"))
-    found = {name: runs.get(name, p) for name in runs.NAMES}
+    found = {name: runs.get(name, smoke(home, "cpu")) for name in runs.NAMES}
     patch.undo()
     return found
 
@@ -56,7 +63,7 @@ def test_every_network_trains_there_and_comes_back(trained, device, q):
 @pytest.mark.parametrize("name", runs.NAMES)
 def test_the_losses_are_those_of_the_cpu(trained, on_cpu, name):
     for here, there in zip(trained[name].log, on_cpu[name].log, strict=True):
-        assert here["total"] == pytest.approx(there["total"], rel=0.03)
+        assert here["total"] == pytest.approx(there["total"], rel=1e-3)
 
 
 def test_the_time_lapse_is_painted_while_the_student_trains(trained, q):
@@ -72,6 +79,18 @@ def test_a_live_training_leaves_its_networks_on_the_cpu(trained, q):
         live = runs.rehearse(name, q)
         assert devices.of(live.model).type == "cpu"
         assert live.log[-1]["step"] == q.live_steps
+
+
+@pytest.mark.parametrize("name", ["text", "stage_two"])
+def test_a_device_with_bf16_trains_in_it(trained, q, name, monkeypatch):
+    monkeypatch.setattr(devices, "has_bf16", lambda device: True)
+    config = dataclasses.replace(
+        runs.settings_of(name, q), steps=2, batch=8, precision="bf16", log_every=1
+    )
+    assert training.ran_in(config, devices.best()) == "bf16"
+    task, _ = runs.make_task(name, q, whole=False)
+    log = training.fit(task, config)
+    assert log[0]["total"] == pytest.approx(trained[name].log[0]["total"], rel=0.2)
 
 
 class Fit(training.Task):
@@ -218,13 +237,10 @@ def test_batches_are_read_ahead_in_order_and_all_of_them(device):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["accelerator"], indirect=True)
-def test_chapters_five_and_six_run_on_the_accelerator(device, request, tmp_path):
+def test_chapters_five_and_six_run_on_the_accelerator(device, tmp_path):
     environment = {**os.environ, devices.VARIABLE: device.type}
     if device.type == "second":
-        import second_device
-
-        library = request.getfixturevalue("second_library")
-        environment |= second_device.plug_in(tmp_path / "plug", library)
+        environment |= second_device.plug_in(tmp_path / "plug", conftest.second_library())
     code = (
         "from sdn_lib import devices, reproduce\n"
         f"assert devices.best().type == {device.type!r}\n"

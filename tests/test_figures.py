@@ -334,3 +334,27 @@ def test_pictures_on_another_device_are_fetched():
     far = images.as_subclass(Far)
     assert np.array_equal(figures.as_images(far), figures.as_images(images))
     assert np.array_equal(figures.as_images([far[0], far[1]]), figures.as_images(images))
+
+
+def test_a_notebook_shows_a_figure_with_pyplot_and_without():
+    code = """
+import base64, sys
+import numpy as np
+from IPython.core.interactiveshell import InteractiveShell
+from sdn_lib import figures
+shell = InteractiveShell.instance()
+figure = figures.image_grid(np.zeros((2, 8, 8, 3), np.uint8))
+assert "matplotlib.pyplot" not in sys.modules
+alone, _ = shell.display_formatter.format(figure)
+import matplotlib.pyplot
+from matplotlib_inline.backend_inline import configure_inline_support
+configure_inline_support(shell, "module://matplotlib_inline.backend_inline")
+beside, _ = shell.display_formatter.format(figure)
+as_bytes = lambda png: png if isinstance(png, bytes) else base64.b64decode(png)
+from PIL import Image
+import io
+one, two = (np.asarray(Image.open(io.BytesIO(as_bytes(d["image/png"])))) for d in (alone, beside))
+assert one.shape == two.shape and (one == two).all()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import os
+import signal
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 import torch
 
-from sdn_lib import distillation, training
+from sdn_lib import checkpoints, distillation, processes, runs, training
 from sdn_lib.errors import SDNError
 from sdn_lib.profiles import TrainConfig
 from sdn_lib.student import Student
@@ -28,7 +32,7 @@ class Small(training.Task):
         super().__init__()
         torch.manual_seed(0)
         self.student = Student(11, 1 / 16, 32, 16, 16, norm=norm)
-        self.teacher = (Teacher(11, 1 / 16).freeze(),)
+        self.frozen = (Teacher(11, 1 / 16).freeze(),)
 
     def sample(self, step, seed, batch):
         draw = torch.Generator().manual_seed(1000 * seed + step)
@@ -36,33 +40,54 @@ class Small(training.Task):
         return {"text": text, "images": torch.rand(batch, 3, 32, 32, generator=draw)}
 
     def forward(self, text, images):
-        return distillation.stage_two(self.teacher[0], self.student(text)["image"], images)
+        return distillation.stage_two(self.frozen[0], self.student(text)["image"], images)
 
 
-def settings(batch=8):
-    return TrainConfig(STEPS, batch=batch, precision="fp32", log_every=1, checkpoint_every=2)
+class Ill(Small):
+    """Its second half of a batch, the second process's, is not finite at the third step."""
+
+    def sample(self, step, seed, batch):
+        sample = super().sample(step, seed, batch)
+        if step == 2:
+            sample["text"][1::2] = math.nan
+        return sample
 
 
-def in_two(folder, stop_after=None, task="Small()", batch=8):
+def settings(batch=8, log_every=1):
+    return TrainConfig(
+        STEPS, batch=batch, precision="fp32", log_every=log_every, checkpoint_every=2
+    )
+
+
+def interrupt_the_second(step, task):
+    if step == 3 and os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def in_two(folder, stop_after=None, task="Small()", batch=8, **options):
     """Train in two processes and return what they printed."""
     code = (
         "import os, test_processes as t\n"
-        f"log = t.training.fit(t.{task}, t.settings({batch}), {str(folder)!r},"
-        f" stop_after={stop_after})\n"
+        f"log = t.training.fit(t.{task}, t.settings({batch}, {options.get('log_every', 1)}),"
+        f" {str(folder)!r}, stop_after={stop_after}, on_step={options.get('on_step')})\n"
         "if os.environ['RANK'] == '0': print(t.json.dumps(log))\n"
     )
     script = folder.parent / f"{folder.name}.py"
     script.write_text(code)
+    return launched(str(script))
+
+
+def launched(*command):
+    """Run a program in two processes and return what they printed."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
-    here = {"PYTHONPATH": os.path.dirname(__file__)}
-    done = subprocess.run(
-        [*launch, "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", str(script)],
-        env={**os.environ, **here, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+    here = {"PYTHONPATH": os.path.dirname(__file__), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*launch, "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", *command],
+        env={**os.environ, **here},
         capture_output=True,
         text=True,
         timeout=240,
     )
-    return done
 
 
 def totals(log):
@@ -104,3 +129,68 @@ def test_a_batch_that_is_compared_with_itself_is_not_divided():
     task.divisible = False
     with pytest.raises(SDNError, match="Small compares a batch with itself"):
         training._shareable(task, settings(), 2)
+
+
+def test_an_interrupt_of_one_process_stops_both_and_keeps_the_state(tmp_path):
+    done = in_two(tmp_path / "run", on_step="t.interrupt_the_second")
+    assert done.returncode != 0 and "training stopped at step 3 of 6" in done.stderr
+    assert checkpoints.read_meta(tmp_path / "run" / "state.safetensors")["step"] == 3
+
+
+def test_a_loss_of_one_process_that_is_not_finite_stops_both(tmp_path):
+    done = in_two(tmp_path / "run", task="Ill()", log_every=STEPS)
+    assert done.returncode != 0 and "at step 3 of training: lower learning_rate" in done.stderr
+    assert checkpoints.read_meta(tmp_path / "run" / "state.safetensors")["step"] == 2
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run_and_record_it(p):
+    runs.get("text", p)
+    plain = dataclasses.replace(
+        p,
+        name="two",
+        network=dataclasses.replace(p.network, student_norm=False),
+        baseline=dataclasses.replace(p.baseline, steps=4),
+    )
+    path = p.runs.parent / "two.json"
+    path.write_text(plain.to_json())
+    done = launched("-m", "sdn_lib", "train", "baseline", "--profile", str(path))
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = runs.get("baseline", plain)
+    assert run.how == "loaded" and run.config["processes"] == 2
+    assert [entry["step"] for entry in run.log] == [1, 2, 3, 4]
+
+
+def test_a_run_that_two_processes_would_spoil_is_refused(p):
+    done = launched("-m", "sdn_lib", "train", "teacher", "--profile", "smoke",
+                    "--output-dir", str(p.runs.parent / "refused"))  # fmt: skip
+    assert done.returncode != 0 and "batch norm sees only" in done.stderr
+
+
+def test_variables_left_over_in_a_shell_start_no_second_process(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.warns(UserWarning, match="WORLD_SIZE=2 is ignored, as RANK, LOCAL_RANK"):
+        assert processes.count() == 1
+    assert processes.rank() == 0
+
+
+def test_processes_that_do_not_come_are_not_waited_for(monkeypatch):
+    left = dict(zip(processes.VARIABLES, ("0", "0", "2", "127.0.0.1", "0"), strict=True))
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(processes, "MEET", timedelta(seconds=1))
+    with pytest.raises(SDNError, match="cannot be reached .*unset RANK LOCAL_RANK WORLD_SIZE"):
+        processes.join()
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        ("ACCELERATE_MIXED_PRECISION", "bf16"),
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "3"),
+        ("ACCELERATE_DYNAMO_BACKEND", "eager"),
+    ],
+)
+def test_the_environment_changes_no_setting(variable, alone, monkeypatch):
+    monkeypatch.setenv(*variable)
+    assert totals(training.fit(Small(), settings())) == alone

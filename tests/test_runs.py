@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdn_lib import checkpoints, profiles, runs, training, vgg
+from sdn_lib import checkpoints, files, profiles, runs, training, vgg
 from sdn_lib.errors import SDNError
 
 
@@ -194,11 +194,11 @@ def test_a_stored_evaluation_is_used_for_the_very_weights_only(p, trained, home,
     path = home / "results" / "smoke" / "evaluation.json"
     assert runs.evaluation_of(p) == {"new": True}
     path.parent.mkdir(parents=True, exist_ok=True)
-    runs.write_json(path, report)
+    files.write_json(path, report)
     assert runs.evaluation_of(p) == json.loads(path.read_text())
     assert len(asked) == 1
     report["protocol"]["weights"]["stage_two"] = "another"
-    runs.write_json(path, report)
+    files.write_json(path, report)
     assert runs.evaluation_of(p) == {"new": True}
     path.unlink()
 

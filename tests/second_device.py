@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 NAME = "second"
-SOURCE = Path(__file__).with_name("second.cpp")
+SOURCE = Path(__file__).with_suffix(".cpp")
 LIBRARY = "SDN_SECOND_DEVICE"
 
 
@@ -62,6 +62,7 @@ def register(library: Path | None = None) -> None:
         manual_seed_all=lambda seed: None,
         get_rng_state=lambda device=None: torch.empty(0, dtype=torch.uint8),
         set_rng_state=lambda state, device=None: None,
+        is_bf16_supported=lambda: torch.ops.mkldnn._is_mkldnn_bf16_supported(),
         get_amp_supported_dtype=lambda: [torch.bfloat16, torch.float16],
         synchronize=lambda *_: None,
     )

@@ -94,7 +94,7 @@ at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool) {
 }
 
 at::Tensor copy_from_and_resize(const at::Tensor& from, const at::Tensor& to) {
-  to.resize_(from.sizes());
+  if (to.sizes() != from.sizes()) to.resize_(from.sizes());
   return copy_from(from, to, false);
 }
 
@@ -143,6 +143,23 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(
       output_padding, groups, mask);
   auto back = [&](const at::Tensor& t) { return t.defined() ? t.to(x.device()) : t; };
   return {back(dx), back(dw), back(db)};
+}
+
+// The fallback would lose the running statistics, which the schema does not name as changed.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> batch_norm(
+    const at::Tensor& x, const std::optional<at::Tensor>& weight,
+    const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& running_mean,
+    const std::optional<at::Tensor>& running_variance, bool training, double momentum,
+    double epsilon) {
+  auto here = [&](const std::optional<at::Tensor>& t) -> std::optional<at::Tensor> {
+    if (!t || !t->defined()) return std::nullopt;
+    same_device(x, *t);
+    return as_cpu(*t);
+  };
+  auto [out, mean, inverse] = at::native_batch_norm(
+      as_cpu(x), here(weight), here(bias), here(running_mean), here(running_variance), training,
+      momentum, epsilon);
+  return {out.to(x.device()), mean.to(x.device()), inverse.to(x.device())};
 }
 
 // PyTorch asks accelerators for a whole GRU cell. Gates: reset, update, new.
@@ -210,6 +227,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
       "set_.source_Storage_storage_offset",
       [](at::Tensor& t, at::Storage s, int64_t offset, IntArrayRef size, IntArrayRef stride)
           -> at::Tensor& { return at::native::set_storage_cpu_(t, s, offset, size, stride); });
+  m.impl("native_batch_norm", batch_norm);
   m.impl("_thnn_fused_gru_cell", gru_cell);
   m.impl("_thnn_fused_gru_cell_backward", gru_cell_backward);
   m.impl("convolution_overrideable", convolution);

@@ -167,10 +167,15 @@ def _portable(profile: str) -> str:
 
 
 @contextmanager
-def alone(place: Layout, report: Callable[[str], None]) -> Iterator[None]:
-    """Let one process at a time run, or render, a profile's chapters; say so before a wait."""
+def alone(
+    place: Layout, report: Callable[[str], None], part: str = "executed"
+) -> Iterator[None]:
+    """Let one process at a time make a part of a profile's folder; say so before a wait.
+
+    Chapters are run, and rendered, as 'executed'.
+    """
     waiting = f"waiting for another `sdn` that is at work on profile {place.profile}"
-    with files.alone(place.build / "executed", lambda: report(waiting)):
+    with files.alone(place.build / part, lambda: report(waiting)):
         yield
 
 
@@ -369,20 +374,22 @@ def ablate(
     folder = Path(folder or ablation.folder_of(chosen)).resolve()
     values = {"profile": _portable(profile)}
     values |= {"folder": str(folder), "output_dir": chosen.output_dir}
-    jobs = [
-        (place, {**values, "row": row, "seed": seed})
-        for seed in dict.fromkeys(seeds)
-        for row in dict.fromkeys(rows or ablation.ROWS)
-        if not ablation.kept(row, seed, chosen, folder)
-    ]
     if workers is None:
         workers = 1 if torch.accelerator.is_available() else check_processes(None)
-    for (_, given), _ in at_once(run_row, jobs, workers, place.root):
-        facts = ablation.kept(given["row"], given["seed"], chosen, folder)
-        report(
-            f"{given['row']:12} seed {given['seed']}  accuracy {facts['attributes']['mean']:.3f}  "
-            f"Frechet {facts['frechet']:7.1f}  {seconds(facts['seconds'])}"
-        )
+    with alone(place, report, "rows"):
+        jobs = [
+            (place, {**values, "row": row, "seed": seed})
+            for seed in dict.fromkeys(seeds)
+            for row in dict.fromkeys(rows or ablation.ROWS)
+            if not ablation.kept(row, seed, chosen, folder)
+        ]
+        for (_, given), _ in at_once(run_row, jobs, workers, place.root):
+            facts = ablation.kept(given["row"], given["seed"], chosen, folder)
+            report(
+                f"{given['row']:12} seed {given['seed']}  "
+                f"accuracy {facts['attributes']['mean']:.3f}  "
+                f"Frechet {facts['frechet']:7.1f}  {seconds(facts['seconds'])}"
+            )
 
 
 def run_row(place: Layout, values: Mapping[str, Any]) -> None:

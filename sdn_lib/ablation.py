@@ -252,9 +252,12 @@ def kept(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]
     facts, settings = _read(path), settings_of(name, seed, profile)
     kept_settings = facts["settings"]
     was = {**kept_settings, "row": kept_settings["row"] | {"about": ROWS[name].about}}
-    wrong = runs.first_difference(was, settings)
-    if wrong:
-        raise SDNError(f"{path}: {wrong}: delete it, or name a --folder")
+    different = [key for key in settings if was.get(key) != settings[key]]
+    if different:
+        how = runs.first_difference(was, settings)
+        raise SDNError(
+            f"{path} was made with another {different[0]} ({how}): delete it, or name a --folder"
+        )
     return facts
 
 

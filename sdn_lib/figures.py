@@ -96,7 +96,7 @@ class _Canvas(FigureCanvasAgg):
             return super().print_figure(*args, **kwargs)
 
 
-class StyledFigure(Figure):
+class _HouseFigure(Figure):
     """A figure in the house style, also when it is drawn or saved, where matplotlib looks again."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -294,7 +294,7 @@ def _write(page: Any, x: float, y: float, lines: list[str], ha: str = "center") 
 
 def _page(height: float) -> tuple[Figure, Any]:
     """Return a full-width figure and axes over all of it, in pixels from the top left corner."""
-    figure = StyledFigure(figsize=(WIDTH / DPI, height / DPI))
+    figure = _HouseFigure(figsize=(WIDTH / DPI, height / DPI))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDTH), ylim=(height, 0))
     axes.axis("off")
@@ -303,7 +303,7 @@ def _page(height: float) -> tuple[Figure, Any]:
 
 def _plot(height: float) -> tuple[Figure, Any]:
     """Return a full-width figure, `height` inches high, and its only axes."""
-    figure = StyledFigure(figsize=(WIDTH / DPI, height), layout="constrained")
+    figure = _HouseFigure(figsize=(WIDTH / DPI, height), layout="constrained")
     return figure, figure.subplots()
 
 
@@ -892,7 +892,7 @@ def _row_panels(
             places[title, name] = y
             y += 1
         y += 0.3
-    figure = StyledFigure(figsize=(WIDTH / DPI, 0.7 + 0.235 * y), layout="constrained")
+    figure = _HouseFigure(figsize=(WIDTH / DPI, 0.7 + 0.235 * y), layout="constrained")
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)
     figure.get_layout_engine().set(wspace=0.04)
     for axes, measure in zip(panels[0], measures, strict=True):

@@ -322,6 +322,12 @@ def test_a_row_is_kept_resumed_and_refused_when_settings_change(p, home):
     cheaper = dataclasses.replace(p, baseline=dataclasses.replace(p.baseline, steps=64))
     with pytest.raises(SDNError, match="full-0.json was made with another budget"):
         ablation.run("full", 0, cheaper, folder)
+    heavier = dataclasses.replace(p.stage_one, image_weight=7.0)
+    with pytest.raises(SDNError, match="another training .*image_weight is 5.0, wanted 7.0"):
+        ablation.run("full", 0, dataclasses.replace(p, stage_one=heavier), folder)
+    smaller = dataclasses.replace(p.network, fc_width=32)
+    with pytest.raises(SDNError, match="another network .*fc_width is 64, wanted 32"):
+        ablation.run("full", 0, dataclasses.replace(p, network=smaller), folder)
     with pytest.raises(SDNError, match="unknown row 'ful': did you mean 'full'"):
         ablation.run("ful", 0, p, folder)
     (folder / "full-0.json").write_text("{")

@@ -22,9 +22,10 @@ from sdn_lib.text import CharCNNRNN
 
 
 def smoke(home, kind):
-    """Return the smoke profile in float32, its trainings in a folder of the device's own."""
-    precision = {f"{name}__precision": "fp32" for name in runs.NAMES}
-    return profiles.load("smoke", output_dir=str(home / f"runs-{kind}"), **precision)
+    """Return a small smoke profile in float32, its trainings in a folder of the device's own."""
+    changes = {f"{name}__precision": "fp32" for name in runs.NAMES}
+    changes |= {"data__captions": 2, "evaluation__seeds": [0], "evaluation__images": 16}
+    return profiles.load("smoke", output_dir=str(home / f"runs-{kind}"), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +40,13 @@ def trained(q):
 
 @pytest.fixture(scope="module")
 def on_cpu(home):
-    """What is trained on the CPU, for comparison."""
+    """The profile whose networks are trained on the CPU, for comparison."""
     patch = pytest.MonkeyPatch()
     patch.setenv(devices.VARIABLE, "cpu")
-    found = {name: runs.get(name, smoke(home, "cpu")) for name in runs.NAMES}
+    for name in runs.NAMES:
+        runs.get(name, smoke(home, "cpu"))
     patch.undo()
-    return found
+    return smoke(home, "cpu")
 
 
 def test_heavy_work_runs_on_the_device(device):
@@ -61,9 +63,15 @@ def test_every_network_trains_there_and_comes_back(trained, device, q):
 
 
 @pytest.mark.parametrize("name", runs.NAMES)
-def test_the_losses_are_those_of_the_cpu(trained, on_cpu, name):
-    for here, there in zip(trained[name].log, on_cpu[name].log, strict=True):
-        assert here["total"] == pytest.approx(there["total"], rel=1e-3)
+def test_a_live_training_has_the_losses_of_the_cpu_and_leaves_no_network_behind(
+    on_cpu, device, name
+):
+    recorded = {entry["step"]: entry["total"] for entry in runs.get(name, on_cpu).log}
+    live = runs.rehearse(name, on_cpu)
+    assert devices.of(live.model).type == "cpu" and live.log[-1]["step"] == on_cpu.live_steps
+    within = 2e-3 if device.type in ("cpu", "second") else 3e-2  # a GPU rounds products
+    for entry in live.log:
+        assert entry["total"] == pytest.approx(recorded[entry["step"]], rel=within)
 
 
 def test_the_time_lapse_is_painted_while_the_student_trains(trained, q):
@@ -72,13 +80,6 @@ def test_the_time_lapse_is_painted_while_the_student_trains(trained, q):
     pictures = runs.paint(trained["stage_two"].model, trained["text"].model, captions)
     last = pictures.permute(0, 2, 3, 1).numpy() * 255
     assert np.abs(last - frames[q.stage_two.steps]).max() <= 4
-
-
-def test_a_live_training_leaves_its_networks_on_the_cpu(trained, q):
-    for name in ("teacher", "text", "stage_one", "stage_two", "baseline"):
-        live = runs.rehearse(name, q)
-        assert devices.of(live.model).type == "cpu"
-        assert live.log[-1]["step"] == q.live_steps
 
 
 @pytest.mark.parametrize("name", ["text", "stage_two"])

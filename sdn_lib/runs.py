@@ -118,13 +118,12 @@ def dataset(profile: Profile) -> prepared.Prepared:
 def painted(wanted: DataConfig) -> prepared.Prepared:
     """Return a data set of painted birds from its cache, or paint it first."""
     config, folder = dataclasses.asdict(wanted), wanted.folder
-    data = painted_birds.stored(folder, config)
-    if data is not None:
-        return data
+    source = {"generator": "painted_birds", "version": painted_birds.VERSION, **config}
+    if prepared.is_prepared(folder, source):
+        return prepared.load(folder)
     with files.alone(folder):
-        data = painted_birds.stored(folder, config)
-        if data is not None:
-            return data
+        if prepared.is_prepared(folder, source):
+            return prepared.load(folder)
         bar = training.Progress("painting birds", wanted.species * wanted.images_per_species)
         data = painted_birds.generate(folder, **config, progress=lambda done, _: bar.update(done))
         bar.close()

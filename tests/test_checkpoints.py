@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -96,3 +98,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         checkpoints.save(path, {"a": torch.zeros(1)}, {"version": object()})
     assert checkpoints.read_meta(path) == {"version": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_a_trained_file_has_the_mode_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        checkpoints.save(tmp_path / "w.safetensors", {"a": torch.zeros(2)}, {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "w.safetensors").stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]

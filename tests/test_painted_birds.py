@@ -310,17 +310,16 @@ def test_a_bad_request_writes_nothing(tmp_path, wrong):
 @pytest.mark.parametrize("content", [b"", b"{", None])
 def test_a_damaged_data_set_is_named_and_can_be_painted_again(tmp_path, file, content):
     folder, config = tmp_path / "set", {**SMALL, "captions": 10, "seed": 0}
-    assert birds.stored(folder, config) is None
+    source = {"generator": "painted_birds", "version": birds.VERSION, **config}
     made = birds.generate(folder, **config, processes=1)
-    assert birds.stored(folder, config).checksum == made.checksum
-    assert birds.stored(folder, {**config, "seed": 1}) is None
     path = folder / file
     whole = path.read_bytes()
     path.write_bytes(whole[:-3] + b"???" if content is None else content)
-    with pytest.warns(UserWarning, match=f"{file} .*the birds are painted again"):
-        assert birds.stored(folder, config) is None
+    with pytest.raises(prepared.PreparedError, match=f"{file} .*delete {folder}"):
+        prepared.is_prepared(folder, source)
+        prepared.load(folder)
     assert birds.generate(folder, **config, processes=1).checksum == made.checksum
-    assert birds.stored(folder, config) is not None
+    assert prepared.load(folder).checksum == made.checksum
 
 
 def test_the_script_writes_a_data_set_and_reports_errors(tmp_path):

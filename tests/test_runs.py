@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -252,6 +254,52 @@ def test_damage_is_named(p, trained, home):
         runs.get("evaluator", damaged)
     with pytest.raises(SDNError, match="unknown run 'student'"):
         runs.get("student", p)
+
+
+def test_what_another_process_trained_meanwhile_is_compared_too(p, trained, home, monkeypatch):
+    other = dataclasses.replace(p, output_dir=str(home / "meanwhile"), seed=0)
+    shorter = dataclasses.replace(other, evaluator=dataclasses.replace(p.evaluator, steps=3))
+
+    @contextmanager
+    def trained_while_waiting(path):
+        shutil.copytree(trained["evaluator"].folder, path)
+        yield
+
+    monkeypatch.setattr(runs.files, "alone", trained_while_waiting)
+    with pytest.raises(SDNError, match="trained with other settings .*steps is 20, wanted 3"):
+        runs.get("evaluator", shorter)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null"])
+def test_damaged_records_are_named_or_heal(p, trained, home, tmp_path, damage):
+    folder = tmp_path / "stage_two"
+    shutil.copytree(trained["stage_two"].folder, folder)
+    (folder / "time_lapse.json").write_text(damage)
+    with pytest.raises(SDNError, match="time_lapse.json .*restore it, or train again"):
+        runs.read_time_lapse(folder)
+    assert runs.TimeLapse("stage_two", p, folder).frames == {}, "the training goes on without"
+
+    path = home / "results" / "smoke" / "evaluation.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(damage)
+    with pytest.raises(SDNError, match="evaluation.json .*restore it, or delete it"):
+        runs.evaluation_of(p)
+    path.unlink()
+
+    fresh = dataclasses.replace(p, output_dir=str(tmp_path))
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "settings.json").write_text(damage)
+    with pytest.raises(SDNError, match="settings.json .*delete .*teacher and train again"):
+        runs.get("teacher", fresh)
+
+
+def test_a_damaged_cache_of_embeddings_is_made_again(p, trained):
+    table = runs.embeddings(p)
+    path = p.runs / "embeddings.safetensors"
+    part = path.read_bytes()[:100]
+    path.unlink()  # the table is a view of it
+    path.write_bytes(part)
+    assert np.array_equal(runs.embeddings(p), table)
 
 
 def test_shipped_weights_of_the_book_are_small_and_complete():

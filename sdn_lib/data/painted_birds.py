@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import random
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -1022,21 +1021,6 @@ def generate(
                 yield images
 
         return _write(folder, kinds, birds, told, painted(), parts, config)
-
-
-def stored(folder: str | Path, config: Mapping[str, int]) -> prepared.Prepared | None:
-    """Return the data set that `generate` wrote to `folder` with the settings `config`.
-
-    None where there is none, or one of other settings or of another version, and, with a warning
-    that names the file, where it is damaged: then it can be painted again.
-    """
-    source = {"generator": "painted_birds", "version": VERSION, **config}
-    try:
-        return prepared.load(folder) if prepared.is_prepared(folder, source) else None
-    except prepared.PreparedError as error:
-        reason = str(error).removesuffix(f": delete {folder} and prepare it again")
-        warnings.warn(f"{reason}: the birds are painted again", stacklevel=2)
-        return None
 
 
 def fitting(

@@ -274,7 +274,7 @@ def test_the_published_verdicts_follow_from_the_stored_rows(levels: dict, grid: 
     )
     stand, left = {}, len(tests)
     for p, test in alone:
-        stand[test] = p * left < 0.05 and all(stand.values())
+        stand[test] = bool(p * left < 0.05 and all(stand.values()))
         left -= 1
     for key, claim in ablation.CLAIMS.items():
         signs = []

@@ -149,15 +149,19 @@ class AblationTask(runs.DistillationTask):
         self.captions = row.captions or self.captions
         self.row, self.mode, self.weights = row, mode, weights
 
+    @torch.no_grad()
+    def embed(self, characters: Tensor) -> Tensor:
+        """Return embeddings (n, text_dim) in full precision and rounded, as a table of them is."""
+        with torch.autocast(characters.device.type, enabled=False):
+            return self.teacher_and_encoder[1](characters).half().float()
+
     def forward(
         self, images: Tensor, text: Tensor | None = None, characters: Tensor | None = None
     ) -> LayerLosses:
         """Return the mode's losses by layer; in 'both' those of stage two end in '_seen'."""
-        (teacher, encoder), losses = self.teacher_and_encoder, LayerLosses()
+        teacher, losses = self.teacher_and_encoder[0], LayerLosses()
         if text is None:
-            # In full precision and rounded, as a table of embeddings is.
-            with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-                text = encoder(characters).half().float()
+            text = self.embed(characters)
         made = self.student(text)
         if self.mode == "pixels":
             return distillation.layer_losses({"image": made["image"]}, {"image": images})

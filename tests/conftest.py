@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ os.environ[devices.VARIABLE] = "cpu"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(skips)
+    # A background job of a shell ignores interrupts, and so would the programs that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,3 +141,17 @@ def test_every_call_leaves_a_report_of_its_own(target: str) -> None:
     reports = [word for call in pytest_calls(target) for word in call if "--junitxml" in word]
     assert reports and len(set(reports)) == len(pytest_calls(target))
     assert all(word.startswith("--junitxml=_build/reports/") for word in reports)
+
+
+def test_programs_that_tests_start_can_be_interrupted() -> None:
+    code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+def test_tests_do_not_depend_on_being_in_the_foreground() -> None:
+    test = f"{__file__}::{test_programs_that_tests_start_can_be_interrupted.__name__}"
+    shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+    command = [*shell, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

@@ -300,6 +300,7 @@ def _plan(profile: Profile, row: Row, mode: str, steps: int, seed: int) -> Train
     )
 
 
+@devices.own_defaults()
 def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
     """Train and judge one row with one seed, or return what an earlier call kept in `folder`.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -102,6 +102,23 @@ def borrowed(*networks: nn.Module) -> Iterator[torch.device]:
     device = next((d for d in map(of, networks) if d.type != "cpu"), None) or best()
     with moved(device, *networks):
         yield device
+
+
+@contextmanager
+def own_defaults() -> Iterator[None]:
+    """Make new tensors as PyTorch does by itself, float32 on the CPU, whatever a user has set.
+
+    Else torch.set_default_dtype would change what a profile trains, and torch.set_default_device
+    would put its data where its networks are not.
+    """
+    before, device = torch.get_default_dtype(), torch.get_default_device()
+    torch.set_default_dtype(torch.float32)
+    try:
+        # Where nothing is to be changed this would only cost time, at every operator.
+        with nullcontext() if device.type == "cpu" else torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 @functools.cache

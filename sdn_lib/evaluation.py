@@ -121,6 +121,7 @@ def check_finite(*arrays: np.ndarray) -> None:
             )
 
 
+@devices.own_defaults()
 def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
     """Return the squared Fréchet distance of two Gaussians fitted to features (n, d).
 

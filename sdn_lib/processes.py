@@ -36,8 +36,8 @@ def join() -> None:
     missing = [name for name in VARIABLES if not os.environ.get(name)]
     if missing:
         warnings.warn(
-            f"WORLD_SIZE={os.environ['WORLD_SIZE']} is ignored, as {', '.join(missing)} is not "
-            "set: no launcher started this process",
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']} is ignored: {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not set, so no launcher started this process",
             stacklevel=2,
         )
         del os.environ["WORLD_SIZE"]
@@ -51,7 +51,7 @@ def join() -> None:
             "nccl" if gpus else "gloo", store=store, rank=rank, world_size=size
         )
         _talk = dist.new_group(backend="gloo", timeout=WAIT)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, AssertionError) as error:
         said = str(error).strip().splitlines()[0]
         raise SDNError(f"the other processes cannot be reached ({said}): {remedy}") from None
 

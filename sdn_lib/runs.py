@@ -359,6 +359,7 @@ def images(data: prepared.Prepared, rows: np.ndarray) -> Tensor:
 # --- load, else train -----------------------------------------------------------------------
 
 
+@devices.own_defaults()
 def get(name: str, profile: Profile) -> Run:
     """Return the run `name`: loaded from the profile's own runs or the shipped ones, else trained.
 
@@ -397,6 +398,7 @@ def _found(name: str, profile: Profile) -> Run | None:
     return None
 
 
+@devices.own_defaults()
 def load(name: str, profile: Profile, folder: Path) -> Run:
     """Return a run from its folder, without looking anywhere else.
 
@@ -457,6 +459,7 @@ class PublishedText(nn.Module):
         return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, self.text_dim)
 
 
+@devices.own_defaults()
 def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
     """Train a run (and whatever it needs and cannot be loaded) and save it in `folder`.
 
@@ -586,6 +589,7 @@ def read_time_lapse(folder: Path) -> tuple[dict[int, np.ndarray], list[str], lis
     return frames, facts["captions"], facts["rows"]
 
 
+@devices.own_defaults()
 def rehearse(name: str, profile: Profile) -> Run:
     """Train only the first `profile.live_steps` steps of a run, before the reader's eyes.
 
@@ -604,6 +608,7 @@ def rehearse(name: str, profile: Profile) -> Run:
     return Run(name, model, "rehearsed", log, {}, profile.runs / name)
 
 
+@devices.own_defaults()
 def make_task(
     name: str, profile: Profile, whole: bool = True
 ) -> tuple[training.Task, Callable[[training.Task], nn.Module]]:
@@ -701,6 +706,7 @@ def _data_facts(name: str, profile: Profile) -> dict[str, Any]:
     return {"prepared": dataset(profile).checksum}
 
 
+@devices.own_defaults()
 def build(name: str, profile: Profile, norm: bool = False) -> nn.Module:
     """Return the untrained network of a run; `norm` adds batch norm to a teacher or a student."""
     if name not in NAMES:
@@ -777,6 +783,7 @@ def paint_embeddings(student: nn.Module, text: Tensor, batch: int = 128) -> Tens
     return torch.cat(parts)
 
 
+@devices.own_defaults()
 def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any]:
     """Judge students on captions of unseen species; return scores, their spread and the protocol.
 

@@ -74,6 +74,7 @@ def generate(profile: Profile, name: str, folder: str | Path) -> Path:
     return folder
 
 
+@devices.own_defaults()
 def score(
     profile: Profile,
     folder: str | Path,

@@ -112,7 +112,11 @@ def fit(
     if device.type == "cpu":
         machine.keep_freed_memory()
     try:
-        with devices.moved(device, task, *task.frozen):
+        with (
+            devices.own_defaults(),
+            torch.enable_grad(),
+            devices.moved(device, task, *task.frozen),
+        ):
             return _Training(task, config, device, folder, title).run(stop_after, on_step)
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)):

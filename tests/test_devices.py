@@ -263,3 +263,28 @@ def copy_of_the_project(folder):
     folder.mkdir()
     (folder / "book").symlink_to(profiles.BESIDE / "book")
     return folder
+
+
+@pytest.mark.parametrize("change", ["dtype", "device"])
+def test_a_user_s_defaults_change_no_training(on_cpu, change, monkeypatch):
+    monkeypatch.setenv(devices.VARIABLE, "cpu")
+    wanted = [entry["total"] for entry in runs.rehearse("teacher", on_cpu).log]
+    task = Fit()
+    try:
+        if change == "dtype":
+            torch.set_default_dtype(torch.float64)
+        else:
+            torch.set_default_device("meta")
+        live = runs.rehearse("teacher", on_cpu)
+        loaded = runs.get("teacher", on_cpu).model
+        with torch.no_grad():
+            log = training.fit(task, SETTINGS)
+        kept = torch.get_default_dtype(), torch.get_default_device().type
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert [entry["total"] for entry in live.log] == wanted
+    assert {p.dtype for p in (*live.model.parameters(), *loaded.parameters())} == {torch.float32}
+    assert devices.of(live.model).type == devices.of(loaded).type == "cpu"
+    assert len(log) == SETTINGS.steps
+    assert kept == ((torch.float64, "cpu") if change == "dtype" else (torch.float32, "meta"))

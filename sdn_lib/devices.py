@@ -111,9 +111,10 @@ def own_defaults() -> Iterator[None]:
     Else torch.set_default_dtype would change what a profile trains, and torch.set_default_device
     would put its data where its networks are not.
     """
-    before, device = torch.get_default_dtype(), torch.get_default_device()
+    before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
+        device = torch.get_default_device()
         # Where nothing is to be changed this would only cost time, at every operator.
         with nullcontext() if device.type == "cpu" else torch.device("cpu"):
             yield

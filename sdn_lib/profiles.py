@@ -476,7 +476,7 @@ PROFILES = {
 }
 
 
-def load(name: str | Path, **overrides) -> Profile:
+def load(name: str | Path, /, **overrides) -> Profile:
     """Return the profile `name`, or that of a JSON file (UTF-8), with overrides.
 
     An override is a field ('seed=1') or a nested one with two underscores

@@ -26,7 +26,8 @@ def run(work: Callable[[], int | None], interrupted: str = "") -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         status = work() or 0
-        sys.stdout.flush()
+        if sys.stdout:  # closed, as by `>&-`, it is None
+            sys.stdout.flush()
         return status
     except SDNError as error:
         detail = getattr(error, "detail", "")

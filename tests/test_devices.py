@@ -74,6 +74,24 @@ def test_a_live_training_has_the_losses_of_the_cpu_and_leaves_no_network_behind(
         assert entry["total"] == pytest.approx(recorded[entry["step"]], rel=within)
 
 
+def test_tensors_that_a_user_makes_by_default_elsewhere_change_nothing(device, on_cpu, monkeypatch):
+    """`torch.set_default_device` and the like are common first lines of a notebook."""
+    monkeypatch.setenv(devices.VARIABLE, "cpu")
+    plain = {name: runs.rehearse(name, on_cpu).log for name in ("text", "stage_one")}
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device(device)
+    try:
+        with torch.no_grad():
+            there = {name: runs.rehearse(name, on_cpu).log for name in plain}
+        report = runs.evaluate(on_cpu, ["stage_one"])
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    for name, log in plain.items():
+        assert [entry["losses"] for entry in there[name]] == [entry["losses"] for entry in log]
+    assert report["runs"]["stage_one"] == runs.evaluate(on_cpu, ["stage_one"])["runs"]["stage_one"]
+
+
 def test_the_time_lapse_is_painted_while_the_student_trains(trained, q):
     frames, captions, _ = runs.read_time_lapse(trained["stage_two"].folder)
     assert {0, q.stage_two.steps} <= set(frames)

@@ -22,6 +22,7 @@ def test_json_both_ways(name):
 
 
 def test_overrides_and_none():
+    assert profiles.load("cpu", name="mine").name == "mine"
     profile = profiles.load("cpu", seed=7, stage_one__steps=5, output_dir=None)
     assert profile.seed == 7 and profile.stage_one.steps == 5
     unchanged = dataclasses.replace(profile, seed=0, stage_one=profiles.PROFILES["cpu"].stage_one)

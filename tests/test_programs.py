@@ -102,6 +102,17 @@ def test_a_reader_of_a_pipe_that_leaves_early():
     assert process.returncode == 1
 
 
+def test_a_program_whose_output_is_closed():
+    code = "import sys; from sdn_lib import program; sys.exit(program.run(lambda: print('done')))"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, code],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_counted():
     assert [counted(n, "picture") for n in (0, 1, 2)] == ["0 pictures", "1 picture", "2 pictures"]
     assert counted(2, "entry", "entries") == "2 entries"

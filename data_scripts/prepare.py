@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from sdn_lib import program
@@ -44,6 +45,20 @@ def _prepare(asked: argparse.Namespace) -> None:
     mended = counted(source["captions_mended"], "caption")
     repeated = counted(source["files_repeated_to_ten"], "picture")
     print(f"{mended} mended, {repeated} had too few of them", file=sys.stderr)
+    _note_unreadable([line for lines in made.captions for line in lines])
+
+
+def _note_unreadable(captions: Sequence[str]) -> None:
+    from sdn_lib import text  # brings PyTorch, which takes a while
+
+    found = {caption: said for caption in captions if (said := text.remarks(caption))}
+    if found:
+        caption, said = next(iter(found.items()))
+        print(
+            f"note: {counted(sum(map(found.__contains__, captions)), 'caption')} cannot be read "
+            f"whole; the first, {text.quoted(caption)}: {', and '.join(said)}",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

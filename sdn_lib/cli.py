@@ -275,7 +275,7 @@ def _sample(options: argparse.Namespace) -> None:
         for remark in text.remarks(caption):
             _note(f"caption {text.quoted(caption)}: {remark}")
 
-    student = runs.get(options.run, profile).model
+    student = runs.student(options.run, profile).model
     encoder = runs.get("text", profile).model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", text.CaptionWarning)  # said above

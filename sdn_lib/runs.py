@@ -380,6 +380,14 @@ def get(name: str, profile: Profile) -> Run:
         return _found(name, profile) or _train(name, profile, profile.runs / name)
 
 
+def student(name: str, profile: Profile) -> Run:
+    """Return the run of a student, as `get` does; SDNError for another run, which cannot paint."""
+    settings_of(name, profile)
+    if name not in STUDENTS:
+        raise SDNError(f"run {name!r} is no student: {near(name, STUDENTS)}")
+    return get(name, profile)
+
+
 def _found(name: str, profile: Profile) -> Run | None:
     """Return a run that the profile's own folder holds, or the shipped ones; None for none."""
     expected = expected_config(name, profile)
@@ -577,16 +585,18 @@ def read_time_lapse(folder: Path) -> tuple[dict[int, np.ndarray], list[str], lis
         sheet = np.asarray(Image.open(picture).convert("RGB"))
     except (OSError, SyntaxError) as error:
         raise SDNError(f"{picture} cannot be read ({error}): {remedy}") from None
-    count = len(facts.get("captions", ()))
-    steps = facts.get("steps", ())
+    captions, steps, rows = (facts.get(key) for key in ("captions", "steps", "rows"))
+    if not all(isinstance(value, list) for value in (captions, steps, rows)):
+        raise SDNError(f"{path} lists no captions, steps or rows: {remedy}")
+    count = len(captions)
     size = sheet.shape[1] // max(1, count)
-    if not count or "rows" not in facts or sheet.shape[:2] != (len(steps) * size, count * size):
+    if not count or sheet.shape[:2] != (len(steps) * size, count * size):
         raise SDNError(f"{path} and {picture} do not belong together: {remedy}")
     frames = {
         step: np.stack(np.split(sheet[row * size : (row + 1) * size], count, 1))
         for row, step in enumerate(steps)
     }
-    return frames, facts["captions"], facts["rows"]
+    return frames, captions, rows
 
 
 @devices.own_defaults()
@@ -803,7 +813,7 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
     real_features, real_guess = evaluation.judge(judge.model, _as_tensor(real))
     other = np.random.default_rng(0).choice(data.indices("train"), len(rows), replace=False)
     other_features, _ = evaluation.judge(judge.model, _as_tensor(data.images[np.sort(other)]))
-    students = {name: get(name, profile).model for name in names}
+    students = {name: student(name, profile).model for name in names}
     scores: dict[str, list[dict[str, Any]]] = {name: [] for name in ("real", "chance", *names)}
     for seed in profile.evaluation.seeds:
         chosen = questions(profile, rows, seed)
@@ -818,8 +828,8 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
         scores["chance"].append(
             {"attributes": evaluation.chance_accuracy(attributes, mentions, columns)}
         )
-        for name, student in students.items():
-            pictures = paint(student, encoder, captions)
+        for name, network in students.items():
+            pictures = paint(network, encoder, captions)
             features, guess = evaluation.judge(judge.model, pictures)
             scores[name].append(
                 {

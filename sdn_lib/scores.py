@@ -46,7 +46,8 @@ def generate(profile: Profile, name: str, folder: str | Path) -> Path:
     there is not painted again. Raises SDNError when `folder` holds pictures of another student.
     """
     folder = Path(folder)
-    data, run, encoder = runs.dataset(profile), runs.get(name, profile), runs.get("text", profile)
+    run, encoder = runs.student(name, profile), runs.get("text", profile)
+    data = runs.dataset(profile)
     facts = {
         "run": name,
         "weights": prepared.sha256(run.folder / "weights.safetensors"),

@@ -322,6 +322,8 @@ def read_log(path: str | Path) -> list[dict]:
             entries.append(json.loads(line))
         except json.JSONDecodeError as error:
             raise SDNError(f"{path}, line {number}, is no JSON ({error}): {remedy}") from None
+        if not isinstance(entries[-1], dict) or not {"step", "total"} <= entries[-1].keys():
+            raise SDNError(f"{path}, line {number}, is no record of a step: {remedy}")
     if not entries:
         raise SDNError(f"{path} is empty: {remedy}")
     return entries

@@ -290,6 +290,7 @@ class Painter:
         profile = SimpleNamespace(data=SimpleNamespace(size=8))
         monkeypatch.setattr(cli, "_profile", lambda options: profile)
         monkeypatch.setattr(runs, "get", lambda name, profile: SimpleNamespace(model=CharCNNRNN()))
+        monkeypatch.setattr(runs, "settings_of", lambda name, profile: None)
         monkeypatch.setattr(runs, "paint", self.paint)
 
     def paint(self, student: object, encoder: CharCNNRNN, captions: list[str]) -> torch.Tensor:

@@ -160,6 +160,18 @@ def test_prepare_in_any_folder_and_shell(mine, tmp_path, encoding):
     assert done.stdout == "" and "\r" not in done.stderr
 
 
+def test_prepare_notes_captions_that_cannot_be_read(mine, tmp_path):
+    table = mine / "captions.csv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    for at, caption in ((1, "красная птица"), (2, "a red bird " * 30)):
+        image, _, *rest = lines[at].split(",")
+        lines[at] = ",".join([image, caption, *rest])
+    table.write_text("\n".join(lines), encoding="utf-8")
+    done = run(SCRIPTS / "prepare.py", "folder", mine, tmp_path / "out", "--size", 8, cwd=tmp_path)
+    note = done.stderr.splitlines()[-1]
+    assert note.startswith("note: 2 captions cannot be read whole; the first, 'красная птица': not")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdn_lib import checkpoints, files, profiles, runs, training, vgg
+from sdn_lib import checkpoints, files, profiles, runs, scores, training, vgg
 from sdn_lib.errors import SDNError
 
 
@@ -270,6 +270,17 @@ def test_what_another_process_trained_meanwhile_is_compared_too(p, trained, home
         runs.get("evaluator", shorter)
 
 
+def test_a_run_that_is_no_student_paints_nothing(p, tmp_path):
+    for name in ("teacher", "text", "evaluator"):
+        said = f"run '{name}' is no student: choose from 'baseline', 'stage_one', 'stage_two'"
+        with pytest.raises(SDNError, match=said):
+            runs.evaluate(p, [name])
+        with pytest.raises(SDNError, match=said):
+            scores.generate(p, name, tmp_path)
+    with pytest.raises(SDNError, match="unknown run 'stage_tow': did you mean 'stage_two'"):
+        runs.student("stage_tow", p)
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null"])
 def test_damaged_records_are_named_or_heal(p, trained, home, tmp_path, damage):
     folder = tmp_path / "stage_two"
@@ -291,6 +302,13 @@ def test_damaged_records_are_named_or_heal(p, trained, home, tmp_path, damage):
     (tmp_path / "teacher" / "settings.json").write_text(damage)
     with pytest.raises(SDNError, match="settings.json .*delete .*teacher and train again"):
         runs.get("teacher", fresh)
+
+
+def test_a_time_lapse_of_other_values_is_named(trained, tmp_path):
+    shutil.copy(trained["stage_two"].folder / "time_lapse.png", tmp_path)
+    (tmp_path / "time_lapse.json").write_text('{"steps": 3, "captions": 8, "rows": null}')
+    with pytest.raises(SDNError, match="time_lapse.json lists no captions, steps or rows: restore"):
+        runs.read_time_lapse(tmp_path)
 
 
 def test_a_damaged_cache_of_embeddings_is_made_again(p, trained):

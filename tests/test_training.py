@@ -175,6 +175,8 @@ def test_bad_settings_are_named(tmp_path):
         training.learning_rate(TrainConfig(steps=1, schedule="onecycle"), 0)
     with pytest.raises(SDNError, match="unknown precision 'fp16'"):
         training.fit(Line(), TrainConfig(steps=1, batch=4, precision="fp16"))
-    (tmp_path / "log.jsonl").write_text(json.dumps({"step": 1}) + "\n{\n")
-    with pytest.raises(SDNError, match="log.jsonl, line 2"):
-        training.read_log(tmp_path / "log.jsonl")
+    entry = json.dumps({"step": 1, "total": 2.0})
+    for damage, said in (("{", "is no JSON"), ("null", "is no record"), ("{}", "is no record")):
+        (tmp_path / "log.jsonl").write_text(f"{entry}\n{damage}\n")
+        with pytest.raises(SDNError, match=f"log.jsonl, line 2, {said}"):
+            training.read_log(tmp_path / "log.jsonl")

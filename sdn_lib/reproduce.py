@@ -27,16 +27,17 @@ from pathlib import Path
 from typing import Any
 
 from sdn_lib import files, profiles
+from sdn_lib.book import dependencies
 from sdn_lib.data.parallel import check_processes
 from sdn_lib.errors import SDNError, near
 from sdn_lib.machine import gigabytes, git_state, hardware, peak_memory, seconds, versions
 
-LIBRARY = Path(__file__).resolve().parent
-# What cannot change a chapter's outputs does not make them stale.
-NOT_HASHED = (
-    "cli.py", "doctor.py", "machine.py", "program.py", "render.py", "reproduce.py", "__main__.py",
-)  # fmt: skip
 INJECTED = "injected-parameters"
+# Figures of record, and the words in a chapter's code that make it depend on them.
+STORED = {
+    "ablation/*/*.*": ("ablation", "experiments"),
+    "*/evaluation.json": ("evaluation", "judging"),
+}
 
 
 class ChapterError(SDNError):
@@ -573,64 +574,30 @@ def _lacking(found: Any, shape: Mapping[str, Any]) -> str:
 def fingerprints(place: Layout, name: str) -> dict[str, str]:
     """Return hashes of what a chapter's outputs depend on.
 
-    Text, code, the library's modules that it uses, shipped weights, and, if it speaks of them, the
+    Text, code, the library's files that it uses, shipped weights, and, if it speaks of them, the
     prepared photographs and the stored results.
     """
     cells = read_source(place.chapters()[name]).cells
     joined = [(c.cell_type, c.source, c.metadata) for c in cells]
     code = [(source, m.get("tags", [])) for kind, source, m in joined if kind == "code"]
-    sources = imported([source for source, _ in code])
+    sources = dependencies.imported([source for source, _ in code])
     shipped = place.root / "results"
     weights = [p for p in shipped.rglob("*") if p.name in ("weights.safetensors", "config.json")]
-    kinds = {"ablation": "ablation/*/*.*", "evaluation_of": "*/evaluation.json"}
-    used = (v for k, v in kinds.items() if any(k in source for source, _ in code))
+    said = "\n".join(source for source, _ in code)
+    used = (kind for kind, words in STORED.items() if any(word in said for word in words))
     stored = [path for pattern in used for path in shipped.glob(pattern)]
     photographs = []
-    if any(".photos" in source for source, _ in code):
+    if ".photos" in said:
         folders = {place.root / p.photos for p in profiles.PROFILES.values() if p.photos}
         photographs = [m for f in folders if (m := f / "manifest.json").is_file()]
     return {
         "text": _digest(json.dumps(joined, sort_keys=True)),
         "code": _digest(json.dumps(code, sort_keys=True)),
-        "library": _digest_files(sources, LIBRARY),
+        "library": _digest_files(sources, dependencies.LIBRARY),
         "weights": _digest_files(weights, shipped),
         "photographs": _digest_files(photographs, place.root),
         "results": _digest_files(stored, shipped),
     }
-
-
-def imported(code: Sequence[str]) -> list[Path]:
-    """Return the library's modules that pieces of code import, and those that they import in turn.
-
-    Of code that is no plain Python (a cell with IPython's magic), every module.
-    """
-    found: set[Path] = set()
-    waiting = list(code)
-    while waiting:
-        try:
-            tree = ast.parse(waiting.pop())
-        except SyntaxError:
-            every = (p for p in LIBRARY.rglob("*.py") if p.name not in NOT_HASHED)
-            return sorted(every)
-        new = {p for p in _imports(tree) if p.name not in NOT_HASHED} - found
-        found |= new
-        waiting += [path.read_text(encoding="utf-8") for path in new]
-    return sorted(found)
-
-
-def _imports(tree: ast.AST) -> Iterator[Path]:
-    """Yield the files of the library that import statements name, wherever they stand."""
-    for node in ast.walk(tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            package, *parts = name.split(".")
-            path = LIBRARY.joinpath(*parts).with_suffix(".py")
-            if package == "sdn_lib" and parts and path.is_file():
-                yield path
 
 
 def _digest(text: str) -> str:

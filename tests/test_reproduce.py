@@ -17,6 +17,7 @@ import tiny_book
 from nbformat.v4 import new_code_cell
 
 from sdn_lib import cli, files, profiles, reproduce
+from sdn_lib.book import dependencies
 from sdn_lib.errors import SDNError
 from sdn_lib.machine import gigabytes, seconds
 from sdn_lib.render import book, publish, speed, status
@@ -28,7 +29,7 @@ NAMES = ["00_first", "01_second", "10_tenth"]
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny book of its own, whose 'library' no one else edits."""
-    monkeypatch.setattr(reproduce, "LIBRARY", tmp_path / "library")
+    monkeypatch.setattr(dependencies, "LIBRARY", tmp_path / "library")
     monkeypatch.setattr(profiles, "ROOT", tmp_path)
     return tiny_book.write(tmp_path)
 
@@ -184,7 +185,7 @@ def test_damaged_files_are_run_again_and_named_by_the_book(
 ) -> None:
     root = tmp_path / "book"
     shutil.copytree(ran_once, root)
-    monkeypatch.setattr(reproduce, "LIBRARY", root / "library")
+    monkeypatch.setattr(dependencies, "LIBRARY", root / "library")
     place = reproduce.layout("smoke", root)
     assert reproduce.stale(place, "01_second") is None
     spoil(place.executed("01_second"), place.record("01_second"))
@@ -207,7 +208,7 @@ def ran_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny book whose second chapter has been run."""
     root = tiny_book.write(tmp_path_factory.mktemp("once") / "book")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reproduce, "LIBRARY", root / "library")
+        patch.setattr(dependencies, "LIBRARY", root / "library")
         run(root)
     return root
 
@@ -268,31 +269,6 @@ def test_what_cannot_be_written_is_one_line(
         "error: /somewhere/file: no space left on device: free some space, then run the same "
         "command again\n"
     )
-
-
-def test_a_chapter_depends_on_the_modules_that_it_imports_and_on_theirs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library = tmp_path / "library"
-    (library / "data").mkdir(parents=True)
-    for name, code in {
-        "a": "from sdn_lib.data import birds\n",
-        "b": "def late():\n    import sdn_lib.c\n",
-        "c": "",
-        "unused": "from sdn_lib import a, b\n",
-        "data/birds": "from sdn_lib.b import (\n    late,\n)\n",
-        "cli": "from sdn_lib import unused\n",
-    }.items():
-        (library / f"{name}.py").write_text(code)
-    monkeypatch.setattr(reproduce, "LIBRARY", library)
-
-    def found(*code: str) -> list[str]:
-        return [p.relative_to(library).as_posix() for p in reproduce.imported(code)]
-
-    assert found("import numpy as np", "x = 1") == []
-    assert found("import sdn_lib.c, numpy") == ["c.py"]
-    assert found("from sdn_lib import (\n    a,\n)") == ["a.py", "b.py", "c.py", "data/birds.py"]
-    assert found("%matplotlib inline") == ["a.py", "b.py", "c.py", "data/birds.py", "unused.py"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 import tiny_book
 
 from sdn_lib import reproduce, vgg
+from sdn_lib.book import dependencies
 from sdn_lib.render import book
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +38,7 @@ FETCHED = {
 def tiny_html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny_book.write(tmp_path_factory.mktemp("tiny"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reproduce, "LIBRARY", root / "library")
+        patch.setattr(dependencies, "LIBRARY", root / "library")
         reproduce.reproduce("smoke", root=root, report=lambda line: None)
         return book("smoke", root=root, report=lambda line: None).parent
 

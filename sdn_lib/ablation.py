@@ -23,11 +23,22 @@ from PIL import Image
 from scipy import stats
 from torch import Tensor, nn
 
-from sdn_lib import devices, distillation, evaluation, files, gaps, machine, runs, training, vgg
+from sdn_lib import (
+    devices,
+    distillation,
+    evaluation,
+    files,
+    gaps,
+    machine,
+    profiles,
+    runs,
+    training,
+    vgg,
+)
 from sdn_lib.data import prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
-from sdn_lib.profiles import ROOT, Profile, TrainConfig
+from sdn_lib.profiles import Profile, TrainConfig
 from sdn_lib.teacher import Teacher
 
 PASSES = {**runs.PASSES, "pixels": runs.PASSES["baseline"], "both": 6}
@@ -310,7 +321,7 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
         return facts
     row, settings = ROWS[name], settings_of(name, seed, profile)
     data, fixed = runs.dataset(profile), {n: runs.get(n, profile) for n in FIXED}
-    code, began = machine.git_state(ROOT), time.perf_counter()
+    code, began = machine.git_state(profiles.ROOT), time.perf_counter()
     teacher, student = teacher_of(row, profile, seed), student_of(row, profile, seed)
     # All captions are embedded at once only where many will be met.
     met = settings["budget"] // min(PASSES.values()) * settings["batch"]
@@ -488,7 +499,7 @@ def told_apart(real: np.ndarray, made: np.ndarray, groups: np.ndarray | None = N
 
 def folder_of(profile: Profile) -> Path:
     """Return where the profile's rows are kept by default."""
-    return ROOT / "results" / "ablation" / profile.name
+    return profiles.ROOT / "results" / "ablation" / profile.name
 
 
 def stored(profile: Profile) -> dict[str, list[dict[str, Any]]]:

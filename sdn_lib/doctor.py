@@ -17,7 +17,6 @@ from packaging.version import Version
 from sdn_lib import profiles
 from sdn_lib.errors import SDNError, counted
 from sdn_lib.machine import gigabytes, hardware
-from sdn_lib.profiles import ROOT
 
 NAME = "sdn-book"
 
@@ -35,8 +34,9 @@ print(json.dumps([torch.__version__, torchvision.__version__, devices]))
 """
 
 
-def examine(root: Path = ROOT, say: Callable[[str], None] = print) -> int:
+def examine(root: Path | None = None, say: Callable[[str], None] = print) -> int:
     """Print one line a finding, and return 1 when something essential is missing, else 0."""
+    root = root or profiles.ROOT
     missing = 0
 
     def tell(state: str, what: str) -> None:
@@ -90,7 +90,7 @@ def version() -> str:
         return "unknown"
 
 
-def requirements(root: Path = ROOT) -> list[tuple[Requirement, str | None]]:
+def requirements(root: Path) -> list[tuple[Requirement, str | None]]:
     """Return the project's requirements with the version that is installed, None for none.
 
     Without a checkout, those of the installed package.
@@ -127,7 +127,7 @@ def torch_pair() -> tuple[str, str]:
 
 def remedy() -> str:
     """Return the one command that installs a matching pair, in the versions of the lock if any."""
-    lock = ROOT / "requirements.lock"
+    lock = profiles.ROOT / "requirements.lock"
     lines = lock.read_text(encoding="utf-8").splitlines() if lock.is_file() else []
     pair = [line.split(" ")[0] for line in lines if line.startswith(("torch==", "torchvision=="))]
     pair = pair or ["torch", "torchvision"]

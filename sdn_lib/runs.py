@@ -35,6 +35,7 @@ from sdn_lib import (
     files,
     machine,
     processes,
+    profiles,
     training,
     vgg,
     weights,
@@ -43,7 +44,7 @@ from sdn_lib.data import painted_birds, prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
 from sdn_lib.evaluation import Evaluator
-from sdn_lib.profiles import ROOT, DataConfig, Profile, TrainConfig
+from sdn_lib.profiles import DataConfig, Profile, TrainConfig
 from sdn_lib.randomness import Numbered, stream
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
@@ -100,7 +101,7 @@ def dataset(profile: Profile) -> prepared.Prepared:
     """
     if profile.photos is None:
         return painted(profile.data)
-    folder = ROOT / profile.photos
+    folder = profiles.ROOT / profile.photos
     if not prepared.is_prepared(folder):
         raise SDNError(
             f"{folder} is no prepared data set: fetch the photographs and prepare them at "
@@ -424,7 +425,7 @@ def load(name: str, profile: Profile, folder: Path) -> Run:
 
 def _converted(profile: Profile) -> Run:
     n = profile.network
-    path = ROOT / n.teacher_weights
+    path = profiles.ROOT / n.teacher_weights
     if not path.is_file():
         raise SDNError(
             f"{path} is missing: make it with data_scripts/convert_weights.py, or override "
@@ -496,7 +497,7 @@ def _train(name: str, profile: Profile, folder: Path) -> Run:
             )
     if processes.rank() == 0:
         files.write_json(began, settings)
-    clock, code = time.perf_counter(), machine.git_state(ROOT)
+    clock, code = time.perf_counter(), machine.git_state(profiles.ROOT)
     with processes.first_alone():
         task, finish = make_task(name, profile)
     pictures = name in STUDENTS and processes.rank() == 0
@@ -853,7 +854,7 @@ def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any
             colours="RGB, clamped to 0..1",
             hardware=machine.hardware(),
             device=devices.describe(devices.best()),
-            **machine.git_state(ROOT),
+            **machine.git_state(profiles.ROOT),
         ),
     }
 

@@ -29,10 +29,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdn_lib import devices, evaluation, files, machine, runs, training
+from sdn_lib import devices, evaluation, files, machine, profiles, runs, training
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
-from sdn_lib.profiles import ROOT, Profile
+from sdn_lib.profiles import Profile
 
 PART = 256
 ENOUGH = {"is": 5000, "fid": 10000, "kid": 1000, "frechet_efficientnet": 10000}
@@ -149,7 +149,7 @@ def score(
             seed=seed,
             hardware=machine.hardware(),
             device=devices.describe(devices.best()),
-            **machine.git_state(ROOT),
+            **machine.git_state(profiles.ROOT),
         ),
     }
 

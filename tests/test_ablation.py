@@ -284,7 +284,7 @@ def test_detail_counts_too_much_as_too_little():
 
 def test_the_stored_rows_fall_back_to_the_books(home, p, monkeypatch):
     folder = home / "stored" / "ablation" / "cpu"
-    monkeypatch.setattr(ablation, "ROOT", home / "none")
+    monkeypatch.setattr(profiles, "ROOT", home / "none")
     with pytest.raises(SDNError, match="holds no rows: run `sdn ablate --profile smoke`"):
         ablation.stored(p)
     monkeypatch.setattr(ablation, "folder_of", lambda p: folder.with_name(p.name))

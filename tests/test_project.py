@@ -113,6 +113,12 @@ def test_the_api_page_lists_every_module() -> None:
     assert set(listed) == modules
 
 
+def test_nobody_keeps_a_copy_of_the_projects_folder() -> None:
+    for path in (ROOT / "sdn_lib").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"from sdn_lib\.profiles import [^\n]*\bROOT\b", text), path
+
+
 def test_the_table_of_contents_lists_every_page() -> None:
     toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
     listed = [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]

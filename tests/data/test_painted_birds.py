@@ -11,9 +11,10 @@ from PIL import Image
 
 from sdn_lib.data import painted_birds as birds
 from sdn_lib.data import prepared
+from sdn_lib.data.painted_birds import dataset
 from sdn_lib.errors import SDNError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = birds.ATTRIBUTES["family"]
 SMALL = {"size": 32, "species": 14, "test_species": 4, "images_per_species": 3}
 
@@ -336,11 +337,11 @@ def test_the_script_writes_a_data_set_and_reports_errors(tmp_path):
     assert len(prepared.load(tmp_path / "s")) == 12
 
 
-def test_birds_that_fit_a_caption_share_what_it_names_and_nothing_else(made, monkeypatch):
+def test_birds_that_match_a_caption_share_what_it_names_and_nothing_else(made, monkeypatch):
     painted, paint = [], birds.paint
-    monkeypatch.setattr(birds, "paint", lambda bird, n: (painted.append(bird), paint(bird, n))[1])
+    monkeypatch.setattr(dataset, "paint", lambda bird, n: (painted.append(bird), paint(bird, n))[1])
     row, caption = 3, made.captions[3][0]
-    flock = birds.fitting(made, row, caption, 20)
+    flock = birds.paint_matching(made, row, caption, 20)
     assert flock.shape == (20, made.size, made.size, 3) and flock.dtype == np.uint8
     table = made.tables["attributes"]
     for column, (name, values) in enumerate(table.items()):
@@ -348,6 +349,6 @@ def test_birds_that_fit_a_caption_share_what_it_names_and_nothing_else(made, mon
         told = made.arrays["mentions"][row, 0, column]
         own = values[made.arrays["attributes"][row, column]]
         assert shown == {own} if told else len(shown) > 1
-    assert np.array_equal(flock, birds.fitting(made, row, caption, 20))
+    assert np.array_equal(flock, birds.paint_matching(made, row, caption, 20))
     with pytest.raises(SDNError, match="has no caption"):
-        birds.fitting(made, row, "a bird", 5)
+        birds.paint_matching(made, row, "a bird", 5)

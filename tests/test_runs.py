@@ -321,7 +321,7 @@ def test_a_damaged_cache_of_embeddings_is_made_again(p, trained):
 
 
 def test_shipped_weights_of_the_book_are_small_and_complete():
-    shipped = runs.ROOT / "results" / "cpu"
+    shipped = profiles.ROOT / "results" / "cpu"
     if not shipped.exists():
         pytest.skip("results/cpu is not here")
     sizes = [(shipped / name / "weights.safetensors").stat().st_size for name in runs.NAMES]

@@ -60,9 +60,7 @@ def curves(stage: str, seed: int, steps: int) -> dict[str, tuple[float, float]]:
     copy_weights(teacher, simple)
 
     def loss(student: torch.nn.Module, words: torch.Tensor, pictures: torch.Tensor):
-        if stage == "stage_one":
-            return distillation.stage_one(student, teacher, words, pictures).total
-        return distillation.stage_two(teacher, student(words)["image"], pictures).total
+        return distillation.STAGES[stage](student, teacher, words, pictures).total
 
     found = {}
     for variant, (times, together) in VARIANTS.items():

@@ -40,7 +40,7 @@ class Noise(training.Task):
 
     def forward(self, text: torch.Tensor, images: torch.Tensor) -> distillation.LayerLosses:
         """Return stage two's losses."""
-        return distillation.stage_two(self.frozen[0], self.student(text)["image"], images)
+        return distillation.stage_two(self.student, self.frozen[0], text, images)
 
 
 def work() -> None:

@@ -21,7 +21,7 @@ import plain_port
 import record
 import torch
 
-from sdn_lib import distillation, machine, vgg
+from sdn_lib import distillation, fast, vgg
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 
@@ -66,7 +66,7 @@ def stepper(case: Case):
         loss = getattr(plain_port, case.stage)
         return lambda: plain_port.train_step(optimiser, loss, student, teacher, text, image)
     if device.type == "cpu":
-        machine.keep_freed_memory()
+        fast.keep_freed_memory()
     last = {"memory_format": torch.channels_last}
     teacher = Teacher(case.depth, case.width).freeze().to(device, **last)
     student = Student(case.depth, case.width, case.size, 1024, case.fc_width).to(device, **last)
@@ -75,9 +75,7 @@ def stepper(case: Case):
 
     def loss() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16):
-            if case.stage == "stage_one":
-                return distillation.stage_one(student, teacher, text, image).total
-            return distillation.stage_two(teacher, student(text)["image"], image).total
+            return distillation.STAGES[case.stage](student, teacher, text, image).total
 
     if case.kind in COMPILED:
         loss = torch.compile(loss, **COMPILED[case.kind])

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,46 +152,44 @@ def _block(layer: nn.Module, norm: nn.Module) -> tuple[nn.Module, ...]:
 
 
 class AblationTask(runs.DistillationTask):
-    """A student under one mode of a row; the losses are those of `distillation`."""
+    """A student under one mode of a row: its captions, embedded as in a table of all of them."""
 
-    def __init__(
-        self, row: Row, mode: str, data, student, teacher, table, weights, encoder=None
-    ) -> None:
-        super().__init__(data, student, teacher, encoder, "stage_two", table)
+    def __init__(self, row: Row, data, student, teacher, loss, table, encoder=None) -> None:
+        super().__init__(data, student, teacher, encoder, loss, table)
         self.captions = row.captions or self.captions
-        self.row, self.mode, self.weights = row, mode, weights
 
     @torch.no_grad()
     def embed(self, characters: Tensor) -> Tensor:
         """Return embeddings (n, text_dim) in full precision and rounded, as a table of them is."""
         with torch.autocast(characters.device.type, enabled=False):
-            return self.teacher_and_encoder[1](characters).half().float()
+            return super().embed(characters).half().float()
 
-    def forward(
-        self, images: Tensor, text: Tensor | None = None, characters: Tensor | None = None
-    ) -> LayerLosses:
-        """Return the mode's losses by layer; in 'both' those of stage two end in '_seen'."""
-        teacher, losses = self.teacher_and_encoder[0], LayerLosses()
-        if text is None:
-            text = self.embed(characters)
-        made = self.student(text)
-        if self.mode == "pixels":
-            return distillation.layer_losses({"image": made["image"]}, {"image": images})
-        level = {layer.name: layer.level for layer in teacher.table}
-        keep = [n for n in teacher.names if n == "image" or level[n] in self.row.levels]
-        sides = {}
-        if self.mode in ("stage_one", "both"):
-            sides[""] = made
-        if self.mode in ("stage_two", "both"):
-            sides["_seen" if sides else ""] = teacher(made["image"])
-        with torch.no_grad():
-            real = teacher(images)
-        for suffix, got in sides.items():
-            found = distillation.layer_losses(
-                got, real, layers=keep, weights=self.weights, distance=self.row.distance
-            )
-            losses.update({name + suffix: loss for name, loss in found.items()})
-        return losses
+
+def both_stages(
+    student: nn.Module, teacher: Teacher, text: Tensor, image: Tensor, **options
+) -> LayerLosses:
+    """Return the losses of both stages for one pass of the student; stage two's end in '_seen'."""
+    made = student(text)
+    seen = teacher(made["image"])
+    with torch.no_grad():
+        real = teacher(image)
+    losses = distillation.layer_losses(made, real, **options)
+    again = distillation.layer_losses(seen, real, **options)
+    return LayerLosses({**losses, **{f"{name}_seen": loss for name, loss in again.items()}})
+
+
+def loss_of(
+    row: Row, mode: str, depth: int, weights: Mapping[str, float] | None = None
+) -> Callable[..., LayerLosses]:
+    """Return what a row's student learns from in a mode: a stage with the row's options."""
+    if mode == "pixels":
+        return distillation.stage(mode)
+    level = vgg.level_of(depth)
+    kept = [name for name in level if name == "image" or level[name] in row.levels]
+    options = {"layers": kept, "weights": weights, "distance": row.distance}
+    if mode == "both":
+        return partial(both_stages, **options)
+    return distillation.stage(mode, **options)
 
 
 def teacher_of(row: Row, profile: Profile, seed: int) -> Teacher:
@@ -331,11 +330,14 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
     for mode, share in row.plan:
         count = max(2, round(share * settings["budget"] / PASSES[mode]))
         plan = _plan(profile, row, mode, count, seed)
-        weights = {"image": plan.image_weight}
+        loss = partial(loss_of, row, mode, profile.network.depth)
         encoder = fixed["text"].model
-        task = AblationTask(row, mode, data, student, teacher, table, weights, encoder)
+        task = AblationTask(
+            row, data, student, teacher, loss({"image": plan.image_weight}), table, encoder
+        )
         if row.normalised and mode != "pixels":
-            task.weights = _equal(task, seed, plan.batch)
+            task.loss = loss()
+            task.loss = loss(equal_weights(task, seed, plan.batch))
         log = training.fit(task, plan, title=f"{name} {seed}, {mode}")
         steps[mode], last[mode] = plan.steps, log[-1]["total"]
     student.eval().requires_grad_(False)
@@ -354,16 +356,15 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
         "versions": machine.versions(),
         **code,
     }
-    with files.writing(folder / f"{name}-{seed}.png") as partial:
-        Image.fromarray(strip).save(partial, format="PNG", optimize=True)
+    with files.writing(folder / f"{name}-{seed}.png") as strip_path:
+        Image.fromarray(strip).save(strip_path, format="PNG", optimize=True)
     files.write_json(folder / f"{name}-{seed}.json", facts)
     return facts
 
 
 @torch.no_grad()
-def _equal(task: AblationTask, seed: int, batch: int) -> dict[str, float]:
-    """Return weights that make every layer's term begin as large as their mean."""
-    task.weights = {}
+def equal_weights(task: AblationTask, seed: int, batch: int) -> dict[str, float]:
+    """Return weights that make every term of an unweighted loss begin as large as their mean."""
     losses = task(**task.sample(0, seed, batch))
     found = {name.removesuffix("_seen"): float(loss) for name, loss in losses.items()}
     mean = float(np.mean(list(found.values())))

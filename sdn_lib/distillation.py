@@ -1,16 +1,19 @@
 """Symmetrical distillation: two stages, one sum of mean absolute differences.
 
 Stage one compares the student's own layers with the teacher's layers on the real image. Stage
-two shows the generated image to the teacher and compares what the teacher sees.
+two shows the generated image to the teacher and compares what the teacher sees. All are called as
+`stage(student, teacher, text, image)`; `STAGES` has them by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from sdn_lib import fast
 from sdn_lib.errors import SDNError, near
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
@@ -67,10 +70,10 @@ def compare(
                 f"layer {name!r} has shape {tuple(got.shape)}, expected {tuple(want.shape)}"
             )
         if distance == "l1":
-            loss = _MeanAbsolute.apply(got, want.detach())
+            loss = fast.mean_absolute(got, want)
         else:
             difference = got - want.detach()
-            loss = difference.to(_at_least_float32(difference)).square().mean()
+            loss = difference.to(fast.at_least_float32(difference)).square().mean()
         losses[name] = loss * (weights or {}).get(name, 1.0)
     for kind, chosen in (("layers", layers), ("weights", weights)):
         for name in chosen or ():
@@ -93,23 +96,55 @@ def stage_one(
     real = dict(teacher.walk(image, grad=False))
     # The student meets the layers from the top; each target is let go of once it was compared.
     wanted = ((name, real.pop(name)) for name in reversed(teacher.names))
-    pairs = _abreast(student.walk(text), _for_each(text, image, wanted))
-    losses = compare(pairs, **options)
+    losses = compare(_paired(student.walk(text), _repeated(wanted, text, image)), **options)
     return LayerLosses({name: losses[name] for name in teacher.names if name in losses})
 
 
-def stage_two(teacher: Teacher, generated: Tensor, image: Tensor, **options) -> LayerLosses:
-    """Return stage two's losses: the teacher on the generated image against it on the real image.
+def stage_two(
+    student: nn.Module, teacher: Teacher, text: Tensor, image: Tensor, **options
+) -> LayerLosses:
+    """Return stage two's losses: the teacher on the painted image against it on the real image.
 
-    Both images (batch, 3, size, size) RGB; `generated` enters unclamped and carries the gradient.
-    It may hold k images in a row for each real one, which the teacher then looks at once. `options`
-    as for `compare`. Source: the paper's second stage, authors' stage2.
+    Shapes and `options` as for `stage_one`. Source: the paper's second stage, authors' stage2.
     """
-    real = _for_each(generated, image, teacher.walk(image, grad=False))
-    return compare(_abreast(teacher.walk(generated), real), **options)
+    return perceptual(teacher, student(text)["image"], image, **options)
 
 
-def _abreast(
+def perceptual(teacher: Teacher, generated: Tensor, image: Tensor, **options) -> LayerLosses:
+    """Return the differences of the teacher's layers on two images, (batch, 3, size, size) RGB.
+
+    `generated` enters unclamped and carries the gradient. It may hold k images in a row for each
+    real one, which the teacher then looks at once. `options` as for `compare`. Source: the
+    perceptual loss of Johnson et al. 2016, at every layer.
+    """
+    real = _repeated(teacher.walk(image, grad=False), generated, image)
+    return compare(_paired(teacher.walk(generated), real), **options)
+
+
+def pixels(
+    student: nn.Module, teacher: Teacher | None, text: Tensor, image: Tensor, **options
+) -> LayerLosses:
+    """Return the baseline's loss: the image term of stage one alone. No teacher is asked."""
+    real = dict(_repeated([("image", image)], text, image))
+    return layer_losses({"image": student(text)["image"]}, real, **options)
+
+
+STAGES: dict[str, Callable[..., LayerLosses]] = {
+    "pixels": pixels,
+    "stage_one": stage_one,
+    "stage_two": stage_two,
+}
+"""What a student may learn from, by name."""
+
+
+def stage(name: str, **options) -> Callable[..., LayerLosses]:
+    """Return a stage of `STAGES` with its `options` filled in; SDNError lists the near matches."""
+    if name not in STAGES:
+        raise SDNError(f"unknown stage {name!r}: {near(name, STAGES)}")
+    return partial(STAGES[name], **options)
+
+
+def _paired(
     got: Iterable[tuple[str, Tensor]], want: Iterable[tuple[str, Tensor]]
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Walk through two networks layer by layer; SDNError where their names part."""
@@ -119,8 +154,8 @@ def _abreast(
         yield name, made, target
 
 
-def _for_each(
-    captions: Tensor, images: Tensor, real: Iterable[tuple[str, Tensor]]
+def _repeated(
+    real: Iterable[tuple[str, Tensor]], captions: Tensor, images: Tensor
 ) -> Iterable[tuple[str, Tensor]]:
     """Repeat the activations of images for the captions that share them, where they do."""
     if len(captions) == len(images):
@@ -128,61 +163,3 @@ def _for_each(
     if not len(images) or len(captions) % len(images):
         raise SDNError(f"{len(captions)} captions cannot share {len(images)} images evenly")
     return ((name, x.repeat_interleave(len(captions) // len(images), 0)) for name, x in real)
-
-
-def pixels(student: nn.Module, text: Tensor, image: Tensor, **options) -> LayerLosses:
-    """Return the baseline's loss: the image term of stage one alone, no teacher."""
-    real = dict(_for_each(text, image, [("image", image)]))
-    return layer_losses({"image": student(text)["image"]}, real, **options)
-
-
-class _MeanAbsolute(torch.autograd.Function):
-    """The mean absolute difference, summed in float32 at least; the gradient is a scaled sign.
-
-    Autograd's own would copy both sides to float32 under bf16 and keep the difference. Here one
-    byte an element is kept, and on a CPU the work is done in parts that fit into its cache.
-    """
-
-    @staticmethod
-    def forward(ctx, got: Tensor, want: Tensor) -> Tensor:
-        got = got.contiguous(memory_format=_format(got))
-        ctx.like = got.shape, got.stride(), got.dtype
-        flat, other = _flat(got), _flat(want.contiguous(memory_format=_format(got)))
-        sign = torch.empty_like(flat, dtype=torch.int8)
-        totals = []
-        for part in _parts(flat):
-            difference = flat[part] - other[part]
-            totals.append(difference.abs().sum(dtype=_at_least_float32(difference)))
-            sign[part] = difference.sign_()
-        ctx.save_for_backward(sign)
-        return torch.stack(totals).sum() / len(flat)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        (sign,) = ctx.saved_tensors
-        shape, stride, dtype = ctx.like
-        whole = torch.empty_strided(shape, stride, dtype=dtype, device=sign.device)
-        flat, scale = _flat(whole), gradient / len(sign)
-        for part in _parts(flat):
-            flat[part].copy_(sign[part]).mul_(scale)
-        return whole, None
-
-
-def _parts(flat: Tensor, size: int = 1 << 18) -> list[slice]:
-    """Return slices that cover a flat tensor: in pieces on a CPU, whole elsewhere."""
-    size = size if flat.device.type == "cpu" else len(flat)
-    return [slice(start, start + size) for start in range(0, len(flat), size)]
-
-
-def _format(x: Tensor) -> torch.memory_format:
-    last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last else torch.contiguous_format
-
-
-def _flat(x: Tensor) -> Tensor:
-    """Return a dense tensor's elements in the order in which they lie in memory, as a view."""
-    return (x.permute(0, 2, 3, 1) if _format(x) == torch.channels_last else x).view(-1)
-
-
-def _at_least_float32(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import os
 import platform
@@ -50,22 +49,6 @@ def peak_memory(every: float = 0.2) -> Iterator[dict[str, int]]:
     finally:
         done.set()
         thread.join()
-
-
-def keep_freed_memory(largest: int = 28 << 20) -> bool:
-    """Let this process reuse the memory that it frees; say whether that could be arranged.
-
-    The C library gives large blocks back to the system at once, and every new one costs the time
-    of mapping and zeroing its pages. Here only more than `largest` bytes in a piece go back:
-    keeping those too is faster by a fifth at the paper's size, and leaves holes in memory that cost
-    half a gigabyte. Only glibc is asked, and only where no variable MALLOC_* says what the user
-    wants.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is None or any(name.startswith("MALLOC_") for name in os.environ):
-        return False
-    trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h
-    return bool(mallopt(mmap_threshold, largest) and mallopt(trim_threshold, largest))
 
 
 def hardware() -> dict[str, Any]:

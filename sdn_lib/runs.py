@@ -270,7 +270,7 @@ class TextTask(training.Task):
 
 
 class DistillationTask(training.Task):
-    """A student under 'pixels', 'stage_one' or 'stage_two'; `options` as for layer_losses.
+    """A student under a loss (student, teacher, text, images) -> LayerLosses: a stage, mostly.
 
     `embeddings` (images, captions, text_dim) saves the encoder's pass in a long training; without
     them each batch is encoded as it comes. An epoch is every picture with one random caption, or
@@ -284,18 +284,14 @@ class DistillationTask(training.Task):
         student: Student,
         teacher: Teacher | None,
         encoder: CharCNNRNN,
-        mode: str,
+        loss: Callable[..., LayerLosses],
         embeddings: np.ndarray | None = None,
         pairs: bool = False,
         together: int = 1,
-        **options,
     ) -> None:
         super().__init__()
-        modes = ("pixels", "stage_one", "stage_two")
-        if mode not in modes:
-            raise SDNError(f"unknown mode {mode!r}: {near(mode, modes)}")
         self.rows = data.indices("train")
-        self.data, self.mode, self.options = data, mode, options
+        self.data, self.loss = data, loss
         self.captions = len(data.captions[self.rows[0]])
         if together < 1 or self.captions % together:
             raise SDNError(
@@ -338,17 +334,15 @@ class DistillationTask(training.Task):
     def forward(
         self, images: Tensor, text: Tensor | None = None, characters: Tensor | None = None
     ) -> LayerLosses:
-        """Return the mode's losses by layer."""
-        teacher, encoder = self.teacher_and_encoder
-        if text is None:
-            with torch.no_grad():
-                text = encoder(characters)
-        if self.mode == "pixels":
-            return distillation.pixels(self.student, text, images, **self.options)
-        if self.mode == "stage_one":
-            return distillation.stage_one(self.student, teacher, text, images, **self.options)
-        generated = self.student(text)["image"]
-        return distillation.stage_two(teacher, generated, images, **self.options)
+        """Return the losses by layer."""
+        teacher, _ = self.teacher_and_encoder
+        text = self.embed(characters) if text is None else text
+        return self.loss(self.student, teacher, text, images)
+
+    @torch.no_grad()
+    def embed(self, characters: Tensor) -> Tensor:
+        """Return embeddings (batch, text_dim) of characters (batch, 201)."""
+        return self.teacher_and_encoder[1](characters)
 
 
 def images(data: prepared.Prepared, rows: np.ndarray) -> Tensor:
@@ -653,16 +647,15 @@ def make_task(
     student = build(name, profile, profile.network.student_norm)
     if name == "stage_two":
         checkpoints.load_weights(needs["stage_one"].folder / "weights.safetensors", student)
-    teacher, options = None, {}
+    settings = settings_of(name, profile)
+    teacher, loss = None, distillation.stage("pixels")
     if name != "baseline":
         teacher = needs["teacher"].model
-        options["weights"] = {"image": settings_of(name, profile).image_weight}
-    mode = "pixels" if name == "baseline" else name
+        loss = distillation.stage(name, weights={"image": settings.image_weight})
     table = embeddings(profile) if whole else None
     encoder, pairs = needs["text"].model, profile.photos is not None
-    together = settings_of(name, profile).captions_together
     task = DistillationTask(
-        data, student, teacher, encoder, mode, table, pairs, together, **options
+        data, student, teacher, encoder, loss, table, pairs, settings.captions_together
     )
     return task, lambda t: t.student.eval()
 

@@ -8,78 +8,16 @@ one paints the image. Every tensor then has the teacher's shape at the same name
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from sdn_lib import vgg
+from sdn_lib import fast, vgg
 from sdn_lib.errors import SDNError, near
 
 INITS = ("he", "authors")
-WORTH_SPLITTING = 2e9
-"""Multiply-adds of a convolution from which `upsampled_conv` was faster on a CPU."""
-
-
-def _without_autocast(device: str) -> AbstractContextManager:
-    known = torch.amp.is_autocast_available(device)  # not on 'meta'
-    return torch.autocast(device, enabled=False) if known else nullcontext()
-
-
-def upsampled_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return conv2d(nearest 2x upsample of x, weight, bias, padding=1), at 4/9 of its cost.
-
-    x (n, c, h, w), weight (o, c, 3, 3) -> (n, o, 2h, 2w). An output in an even row sees its three
-    rows of the enlarged map as two of x: one through the kernel's first row, one through the sum of
-    the other two. Odd rows and columns likewise: four kernels of 2x2.
-    """
-    top, middle, bottom = weight.unbind(2)
-    even = torch.stack([top, middle + bottom], 2)
-    odd = torch.stack([top + middle, bottom], 2)
-    kernels = []
-    for rows in (even, odd):
-        left, centre, right = rows.unbind(3)
-        kernels.append(torch.stack([left, centre + right], 3))
-        kernels.append(torch.stack([left + centre, right], 3))
-    kernel = torch.cat(kernels).contiguous(memory_format=torch.channels_last)
-    return _Interleave.apply(F.conv2d(x, kernel, bias.repeat(4), padding=1))
-
-
-class _Interleave(torch.autograd.Function):
-    """Maps (n, 4 o, h + 1, w + 1) of the four kernels -> (n, o, 2h, 2w), channels last."""
-
-    @staticmethod
-    def _phases(y: Tensor) -> list[tuple[int, int, Tensor]]:
-        parts = y.unflatten(1, (2, 2, -1))
-        height, width = y.shape[2] - 1, y.shape[3] - 1
-        return [
-            (a, b, parts[:, a, b, :, a : a + height, b : b + width])
-            for a in range(2)
-            for b in range(2)
-        ]
-
-    @staticmethod
-    def forward(ctx, y: Tensor) -> Tensor:
-        n, channels, height, width = y.shape
-        shape = n, channels // 4, 2 * height - 2, 2 * width - 2
-        whole = torch.empty(shape, dtype=y.dtype, device=y.device)
-        whole = whole.contiguous(memory_format=torch.channels_last)
-        for a, b, part in _Interleave._phases(y):
-            whole[:, :, a::2, b::2] = part
-        ctx.shape = y.shape
-        return whole
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        y = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device)
-        y = y.contiguous(memory_format=torch.channels_last)
-        y[:, :, [0, -1]] = 0
-        y[:, :, :, [0, -1]] = 0
-        for a, b, part in _Interleave._phases(y):
-            part.copy_(gradient[:, :, a::2, b::2])
-        return y
 
 
 class Student(nn.Module):
@@ -147,7 +85,7 @@ class Student(nn.Module):
                 f"the student takes text (batch, {self.text_dim}), got {tuple(text.shape)}"
             )
         # In bf16 these matrices would be copied, at more cost than the few products save.
-        with _without_autocast(text.device.type):
+        with fast.without_autocast(text.device.type):
             x = text.to(self.fcs["fc7"].weight.dtype)
             for name, fc in self.fcs.items():
                 x = self._activate(name, fc(x))
@@ -165,10 +103,7 @@ class Student(nn.Module):
     def _convolve(self, name: str, x: Tensor, small: Tensor | None) -> Tensor:
         """Make a layer of x; `small` is the map that x enlarges, where it does."""
         conv = self.convs[name]
-        if small is not None and x.numel() * conv.weight[:, 0].numel() > WORTH_SPLITTING:
-            x = upsampled_conv(small, conv.weight, conv.bias)
-        else:
-            x = conv(x)
+        x = conv(x) if small is None else fast.conv_of_enlarged(conv, small, x)
         if name != "image":
             return self._activate(name, x)
         return x if self.output == "unit" else x.flip(1) / 255

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdn_lib import checkpoints, devices, files, machine, processes
+from sdn_lib import checkpoints, devices, fast, files, processes
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
 from sdn_lib.profiles import TrainConfig
@@ -110,7 +110,7 @@ def fit(
         raise SDNError(f"unknown precision {config.precision!r}: {hint}")
     device = devices.best()
     if device.type == "cpu":
-        machine.keep_freed_memory()
+        fast.keep_freed_memory()
     try:
         with (
             devices.own_defaults(),

@@ -25,9 +25,8 @@ def rng():
 def task_of(row, mode, p, weights=None):
     teacher, student = ablation.teacher_of(row, p, 0), ablation.student_of(row, p, 0)
     table = runs.embeddings(p)
-    return ablation.AblationTask(
-        row, mode, runs.dataset(p), student, teacher, table, weights or {}
-    )
+    loss = ablation.loss_of(row, mode, p.network.depth, weights)
+    return ablation.AblationTask(row, runs.dataset(p), student, teacher, loss, table)
 
 
 def losses_of(row, mode, p, weights=None):
@@ -108,7 +107,8 @@ def test_the_plain_student_is_as_large_as_the_mirrored_one(p):
 
 def test_normalised_terms_begin_at_the_same_size(p):
     task = task_of(ROWS["normalised"], "stage_two", p)
-    task.weights = ablation._equal(task, 0, 8)
+    weights = ablation.equal_weights(task, 0, 8)
+    task.loss = ablation.loss_of(ROWS["normalised"], "stage_two", p.network.depth, weights)
     values = torch.stack(list(task(**task.sample(0, 0, 8)).values()))
     assert (values.max() / values.min()).item() == pytest.approx(1, rel=0.05)
 
@@ -126,7 +126,7 @@ def test_captions_embedded_as_they_come_are_those_of_the_table(p):
     teacher, student = ablation.teacher_of(row, p, 0), ablation.student_of(row, p, 0)
     given = [(runs.embeddings(p), None), (None, runs.get("text", p).model)]
     tasks = [
-        ablation.AblationTask(row, "pixels", data, student, teacher, table, {}, encoder)
+        ablation.AblationTask(row, data, student, teacher, None, table, encoder)
         for table, encoder in given
     ]
     a, b = (task.sample(3, 1, 8) for task in tasks)

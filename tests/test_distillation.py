@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdn_lib import distillation
+from sdn_lib import distillation, fast
 from sdn_lib.distillation import layer_losses
 from sdn_lib.errors import SDNError
 from sdn_lib.student import Student
@@ -81,9 +81,9 @@ def test_captions_share_the_teacher_s_view_of_their_image():
             if stage == "stage_one":
                 got = distillation.stage_one(student, teacher, text, pictures)
             elif stage == "stage_two":
-                got = distillation.stage_two(teacher, student(text)["image"], pictures)
+                got = distillation.stage_two(student, teacher, text, pictures)
             else:
-                got = distillation.pixels(student, text, pictures)
+                got = distillation.pixels(student, None, text, pictures)
             losses.append(got)
         for name in losses[0]:
             torch.testing.assert_close(losses[0][name], losses[1][name])
@@ -144,13 +144,13 @@ def test_stages_compare_what_they_say():
     mirrored, real = student(text), teacher(image)
     one = distillation.stage_one(student, teacher, text, image)
     torch.testing.assert_close(one["pool3"], (mirrored["pool3"] - real["pool3"]).abs().mean())
-    two = distillation.stage_two(teacher, mirrored["image"], image)
+    two = distillation.perceptual(teacher, mirrored["image"], image)
     again = teacher(mirrored["image"])
     torch.testing.assert_close(two["pool3"], (again["pool3"] - real["pool3"]).abs().mean())
     torch.testing.assert_close(one["image"], two["image"])
-    assert list(distillation.pixels(student, text, image)) == ["image"]
+    assert list(distillation.pixels(student, None, text, image)) == ["image"]
     torch.testing.assert_close(
-        distillation.pixels(student, text, image).total, one["image"]
+        distillation.pixels(student, None, text, image).total, one["image"]
     )
 
 
@@ -176,7 +176,7 @@ def both_ways(stage, student, teacher, text, image, **options):
     if stage == "stage_one":
         found = distillation.stage_one(student, teacher, text, image, **options)
         return found, layer_losses(student(text), teacher(image), **options)
-    found = distillation.stage_two(teacher, student(text)["image"], image, **options)
+    found = distillation.stage_two(student, teacher, text, image, **options)
     return found, layer_losses(teacher(student(text)["image"]), teacher(image), **options)
 
 
@@ -207,13 +207,13 @@ def test_autograd_makes_one_layer_s_gradient_at_a_time(networks, stage, monkeypa
     """A loss's gradient is made when the pass reaches its layer, not long before."""
     student, teacher, text, image = networks
     order = []
-    original = distillation._MeanAbsolute.backward
+    original = fast._MeanAbsolute.backward
 
     def backward(ctx, gradient):
         order.append("loss")
         return original(ctx, gradient)
 
-    monkeypatch.setattr(distillation._MeanAbsolute, "backward", staticmethod(backward))
+    monkeypatch.setattr(fast._MeanAbsolute, "backward", staticmethod(backward))
     passing = student if stage == "stage_one" else teacher
     walk = passing.walk
 

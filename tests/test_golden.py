@@ -144,7 +144,7 @@ def losses_of(stage, student, teacher, text, image):
     if stage == "stage1":
         return distillation.stage_one(student, teacher, text, image, weights=IMAGE_WEIGHT)
     generated = checkpoint(lambda t: student(t)["image"], text, use_reentrant=False)
-    return distillation.stage_two(teacher, generated, image, weights=IMAGE_WEIGHT)
+    return distillation.perceptual(teacher, generated, image, weights=IMAGE_WEIGHT)
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])
@@ -194,8 +194,8 @@ def test_the_authors_profile_trains_as_the_authors_code_does(stage, golden, tmp_
     )
     settings = runs.settings_of(stage, profile)
     teacher = runs.get("teacher", profile).model
-    options = {"weights": {"image": settings.image_weight}}
-    task = runs.DistillationTask(data, student, teacher, None, stage, pairs=True, **options)
+    loss = distillation.stage(stage, weights={"image": settings.image_weight})
+    task = runs.DistillationTask(data, student, teacher, None, loss, pairs=True)
     image = torch.from_numpy(inputs.image()).permute(0, 3, 1, 2).flip(1) / 255
     batch = {"images": image, "text": torch.from_numpy(inputs.text())}
     monkeypatch.setattr(task, "sample", lambda *_: batch)

@@ -12,8 +12,8 @@ from sdn_lib import machine
 
 CODE = """
 import torch
-from sdn_lib import machine
-arranged = machine.keep_freed_memory()
+from sdn_lib import fast
+arranged = fast.keep_freed_memory()
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
 def kept(megabytes, blocks):

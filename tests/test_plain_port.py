@@ -44,9 +44,7 @@ def pair(port):
 
 def ours(pair, stage):
     (teacher, student), _, text, image = pair
-    if stage == "stage_one":
-        return distillation.stage_one(student, teacher, text, image).total
-    return distillation.stage_two(teacher, student(text)["image"], image).total
+    return distillation.STAGES[stage](student, teacher, text, image).total
 
 
 def gradient_of(loss, student):

@@ -114,7 +114,7 @@ def test_captions_of_one_picture_stand_together(p, trained):
 
     def batches(pairs, steps, together=5):
         task = runs.DistillationTask(
-            data, None, None, encoder, "pixels", table, pairs=pairs, together=together
+            data, None, None, encoder, None, table, pairs=pairs, together=together
         )
         samples = [task.sample(step, 1, 10) for step in range(steps)]
         return task, samples
@@ -135,7 +135,7 @@ def test_captions_of_one_picture_stand_together(p, trained):
     with pytest.raises(SDNError, match="captions_together is 3: take a divisor of 10"):
         batches(False, 1, together=3)
     with pytest.raises(SDNError, match="batch 5 is no multiple of captions_together, 10"):
-        task = runs.DistillationTask(data, None, None, encoder, "pixels", table, together=10)
+        task = runs.DistillationTask(data, None, None, encoder, None, table, together=10)
         task.sample(0, 0, 5)
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sdn_lib import student, vgg
+from sdn_lib import fast, vgg
 from sdn_lib.errors import SDNError
-from sdn_lib.student import Student, upsampled_conv
+from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 
 
@@ -106,7 +106,7 @@ def test_a_split_convolution_is_that_of_the_enlarged_map():
     weight = torch.randn(4, 5, 3, 3, dtype=torch.float64, requires_grad=True)
     bias = torch.randn(4, dtype=torch.float64, requires_grad=True)
     plain = F.conv2d(F.interpolate(x, scale_factor=2), weight, bias, padding=1)
-    split = upsampled_conv(x, weight, bias)
+    split = fast.upsampled_conv(x, weight, bias)
     torch.testing.assert_close(split, plain, rtol=1e-12, atol=1e-12)
     up = torch.randn_like(plain)
     for ours, theirs in zip(
@@ -121,8 +121,8 @@ def test_a_student_paints_the_same_with_split_convolutions(monkeypatch):
     torch.manual_seed(0)
     model, text = small(size=64).double(), torch.randn(2, 1024, dtype=torch.float64)
     plain = model(text)
-    monkeypatch.setattr(student, "WORTH_SPLITTING", 0)
-    monkeypatch.setattr(student.F, "conv2d", counted := Counted(F.conv2d))
+    monkeypatch.setattr(fast, "WORTH_SPLITTING", 0)
+    monkeypatch.setattr(fast.F, "conv2d", counted := Counted(F.conv2d))
     split = model(text)
     assert counted.calls >= 5
     for name in plain:

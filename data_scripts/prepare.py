@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdn_lib import program
-from sdn_lib.data import cub, flowers, folder, photos
+from sdn_lib.data import photographs
 from sdn_lib.data.parallel import check_processes
+from sdn_lib.data.photographs import cub, flowers, folder
 from sdn_lib.errors import counted
 
 READERS = {"birds": cub.read, "flowers": flowers.read, "folder": folder.read}
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="where the prepared data set is to appear")
     parser.add_argument("--size", type=int, default=64, help="pixels a side (default %(default)s)")
     parser.add_argument("--crop", action="store_true", help="crop to the bird, as StackGAN does")
-    parser.add_argument("--resize", choices=photos.FILTERS, default="bicubic")
+    parser.add_argument("--resize", choices=photographs.FILTERS, default="bicubic")
     parser.add_argument("--subset", action="store_true", help="RAW holds a part of the data set")
     parser.add_argument("--classes", type=int, nargs="+", help="keep only these class ids")
     parser.add_argument("--processes", type=int, help="default: one a core")
@@ -35,7 +36,7 @@ def _prepare(asked: argparse.Namespace) -> None:
     check_processes(asked.processes)
     reading = READERS[asked.dataset](asked.raw, subset=asked.subset, classes=asked.classes)
     with program.Progress("preparing", "pictures") as progress:
-        made = photos.prepare(
+        made = photographs.prepare(
             reading, asked.out, asked.size, asked.crop, asked.resize, asked.processes, progress
         )
     train, test = (len(made.indices(split)) for split in ("train", "test"))

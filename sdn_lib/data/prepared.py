@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from sdn_lib import files
-from sdn_lib.data.unpacking import is_clutter
+from sdn_lib.data.clutter import is_clutter
 from sdn_lib.errors import SDNError, counted, near
 
 FORMAT = 1

@@ -14,13 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sdn_lib.data.clutter import is_clutter
 from sdn_lib.errors import SDNError
 from sdn_lib.files import explain
 
 CHUNK = 1 << 18
-CLUTTER = (".DS_Store", "Icon\r", ".localized", "Thumbs.db", "ehthumbs.db", "desktop.ini")
-"""Files that Macs and Windows put beside those of their users."""
-
 # Photographs hardly shrink when packed; this leaves room for captions, which do.
 UNPACKED = 1.5
 
@@ -53,22 +51,6 @@ def unpack(path: Path, folder: Path) -> None:
     """
     with _unpacking(path):
         _unpack(path, folder)
-
-
-def is_clutter(name: str) -> bool:
-    """Say whether a path, with slashes, names what a Mac or Windows adds to folders and archives.
-
-    Besides `CLUTTER` that is what stands for attributes of files: `._<name>`, all in `__MACOSX/`,
-    and `<name>:Zone.Identifier`.
-    """
-    *above, last = name.rstrip("/").split("/")
-    return (
-        "__MACOSX" in above
-        or last == "__MACOSX"
-        or last.startswith("._")
-        or last.endswith(":Zone.Identifier")
-        or last.casefold() in {one.casefold() for one in CLUTTER}
-    )
 
 
 def folders(top: Path) -> Iterator[Path]:

@@ -39,7 +39,9 @@ _AGAIN = "fetch it again, or export it again as JPEG or PNG"
 _INSTEAD = "export it as JPEG or PNG"
 
 
-def read(path: str | Path, cut: Callable[[Image.Image], Image.Image] | None = None) -> Image.Image:
+def decode(
+    path: str | Path, cut: Callable[[Image.Image], Image.Image] | None = None
+) -> Image.Image:
     """Return the picture of a file, whatever its ending, in RGB with 8 bits a colour.
 
     It is turned upright as its orientation tag says; what is transparent is put on white; 16 bits

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdn_lib.data import photos, pictures
+from sdn_lib.data import photographs
+from sdn_lib.data.photographs import decoding
 from sdn_lib.errors import SDNError
 
 DRAW = np.random.default_rng(0)
@@ -19,7 +20,7 @@ GREY = np.arange(0, 256, 5, np.uint8)[:50].reshape(5, 10)
 
 
 def shown(path):
-    image = pictures.read(path)
+    image = decoding.decode(path)
     assert image.mode == "RGB"
     return np.asarray(image)
 
@@ -84,7 +85,7 @@ def test_boxes_are_measured_before_a_picture_is_turned(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
-    found = pictures.read(tmp_path / "a.png", lambda image: image.crop((1, 2, 5, 6)))
+    found = decoding.decode(tmp_path / "a.png", lambda image: image.crop((1, 2, 5, 6)))
     np.testing.assert_array_equal(found, np.rot90(RGB[2:6, 1:5], -1))
 
 
@@ -129,7 +130,7 @@ def test_32_bits(tmp_path, values, white):
 def test_32_bits_without_a_white_are_refused(tmp_path, value):
     Image.fromarray(np.full((3, 3), value, np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(SDNError, match="a.tif: has values .*export it as JPEG or PNG"):
-        pictures.read(tmp_path / "a.tif")
+        decoding.decode(tmp_path / "a.tif")
 
 
 def test_grey_whose_white_is_zero(tmp_path):
@@ -262,7 +263,7 @@ def isobmff(*brands):
 def test_what_cannot_be_shown_is_named_with_the_remedy(tmp_path, content, words, name):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SDNError, match=f"{name} {words}") as error:
-        pictures.read(tmp_path / name)
+        decoding.decode(tmp_path / name)
     assert "\n" not in str(error.value)
 
 
@@ -273,27 +274,27 @@ def test_a_truncated_file_is_named(tmp_path, ending):
     assert shown(path).shape == (64, 64, 3)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(SDNError, match=f"a.{ending} is "):
-        pictures.read(path)
+        decoding.decode(path)
 
 
 def test_folders_and_missing_files_are_named(tmp_path):
     with pytest.raises(SDNError, match="none.png is no whole image .No such file"):
-        pictures.read(tmp_path / "none.png")
+        decoding.decode(tmp_path / "none.png")
     with pytest.raises(SDNError, match=f"{tmp_path.name} cannot be read: is a directory"):
-        pictures.read(tmp_path)
+        decoding.decode(tmp_path)
 
 
 def test_size_is_an_error_from_twice_the_limit_of_pillow_on(tmp_path, monkeypatch, recwarn):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
     Image.new("1", (1000, 1900)).save(tmp_path / "a.png")
-    assert pictures.read(tmp_path / "a.png").size == (1000, 1900) and not recwarn.list
+    assert decoding.decode(tmp_path / "a.png").size == (1000, 1900) and not recwarn.list
     Image.new("1", (1000, 2100)).save(tmp_path / "b.png")
     with pytest.raises(SDNError, match="b.png has more than 2 million pixels"):
-        pictures.read(tmp_path / "b.png")
+        decoding.decode(tmp_path / "b.png")
 
 
 def test_the_prepared_folder_says_how_pictures_were_decoded(tmp_path):
-    reading = photos.Reading(
+    reading = photographs.Reading(
         names=["a"],
         class_ids=[1],
         class_names={1: "a"},
@@ -305,7 +306,7 @@ def test_the_prepared_folder_says_how_pictures_were_decoded(tmp_path):
         source={"kind": "folder"},
     )
     Image.new("LA", (9, 9), (0, 0)).save(tmp_path / "a.png")
-    made = photos.prepare(reading, tmp_path / "out", 4)
+    made = photographs.prepare(reading, tmp_path / "out", 4)
     assert (made.images[0] == 255).all()
     assert made.manifest["source"]["decoding"]["transparency"] == "on white"
 

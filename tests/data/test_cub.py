@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdn_lib.data import cub, photos, prepared
+from sdn_lib.data import photographs, prepared
+from sdn_lib.data.photographs import cub, preparing, splits
 from sdn_lib.errors import SDNError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CLASSES = {1: "001.Auk", 2: "002.Owl", 3: "003.Jay"}
 NAMES = [f"{folder}/{folder[4:]}_{i}" for folder in CLASSES.values() for i in (1, 2)]
 
@@ -59,7 +60,7 @@ def raw(tmp_path):
 
 def prepare(raw, tmp_path, **options):
     reading = cub.read(raw, subset=True)
-    return photos.prepare(reading, tmp_path / "out" / "birds", processes=1, **options)
+    return photographs.prepare(reading, tmp_path / "out" / "birds", processes=1, **options)
 
 
 # --- the real files -----------------------------------------------------------------------------
@@ -98,11 +99,11 @@ def test_the_official_split_from_pickles_and_from_the_list(shared):
     folder = shared / "datasets" / "cub_meta"
     names = [f[1][:-4] for f in map(str.split, (folder / "images.txt").open())]
     ids = [int(name[:3]) for name in names]
-    published = photos.read_split(folder, names, ids, ())
+    published = splits.read_split(folder, names, ids, ())
     assert {s: published.splits.count(s) for s in ("train", "test")} == cub.COUNTS
     assert len(published.files) == 4 and published.embeddings is None
     assert len(cub.TEST_CLASSES) == len(set(cub.TEST_CLASSES)) == 50
-    assert photos.read_split(folder / "no", names, ids, cub.TEST_CLASSES).splits == published.splits
+    assert splits.read_split(folder / "no", names, ids, cub.TEST_CLASSES).splits == published.splits
 
 
 def test_the_whole_lists_are_read(shared, tmp_path):
@@ -134,7 +135,7 @@ def test_the_whole_lists_are_read(shared, tmp_path):
 def test_real_images_are_rgb_of_any_size_and_grey_ones_too(shared, tmp_path):
     raw = shared / "datasets" / "cub10"
     reading = cub.read(raw, subset=True, classes=[9])
-    made = photos.prepare(reading, tmp_path / "birds", size=48, processes=2)
+    made = photographs.prepare(reading, tmp_path / "birds", size=48, processes=2)
     assert made.images.shape == (len(reading.names), 48, 48, 3) and made.size == 48
     grey = made.names.index("009.Brewer_Blackbird/Brewer_Blackbird_0028_2682")
     assert Image.open(reading.images[grey]).mode == "L"
@@ -142,7 +143,7 @@ def test_real_images_are_rgb_of_any_size_and_grey_ones_too(shared, tmp_path):
     other = Image.open(reading.images[0]).convert("RGB").resize((48, 48), Image.BICUBIC)
     np.testing.assert_array_equal(made.images[0], other)
     assert set(made.splits) == {"test"} and made.manifest["source"]["classes"] == [9]
-    alone = photos.prepare(reading, tmp_path / "again", size=48, processes=1)
+    alone = photographs.prepare(reading, tmp_path / "again", size=48, processes=1)
     assert alone.checksum == made.checksum
 
 
@@ -155,7 +156,7 @@ def test_the_crop_is_stackgans(birds, tmp_path):
         max(0, row - reach) : min(image.shape[0], row + reach),
         max(0, column - reach) : min(image.shape[1], column + reach),
     ]
-    found = np.asarray(photos.crop_to(Image.open(path), birds.boxes[1]))
+    found = np.asarray(preparing.crop_to(Image.open(path), birds.boxes[1]))
     assert min(found.shape[:2]) > 150
     np.testing.assert_array_equal(found, expected)
 
@@ -354,7 +355,9 @@ def test_a_box_is_measured_on_the_picture_as_it_is_stored(raw, tmp_path):
     stored = Image.open(path).copy()
     stored.save(path, exif=exif, quality=100, subsampling=0)
     made = prepare(raw, tmp_path, size=8, crop=True, resize="box")
-    turned = photos.crop_to(Image.open(path), (10, 5, 16, 12)).transpose(Image.Transpose.ROTATE_270)
+    turned = preparing.crop_to(Image.open(path), (10, 5, 16, 12)).transpose(
+        Image.Transpose.ROTATE_270
+    )
     np.testing.assert_array_equal(made.images[0], turned.resize((8, 8), Image.Resampling.BOX))
 
 
@@ -384,11 +387,11 @@ def cut(path):
     ],
 )
 def test_bad_images_leave_nothing_behind(raw, tmp_path, monkeypatch, damage, words, processes):
-    monkeypatch.setattr(photos, "CHUNK", 2)
+    monkeypatch.setattr(preparing, "IMAGES_PER_JOB", 2)
     reading = cub.read(raw, subset=True)
     damage(reading.images[-1])
     with pytest.raises(SDNError, match=words):
-        photos.prepare(reading, tmp_path / "out" / "birds", crop=True, processes=processes)
+        photographs.prepare(reading, tmp_path / "out" / "birds", crop=True, processes=processes)
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from sdn_lib.data import photos
-from sdn_lib.data.photos import Reading
+from sdn_lib.data.photographs.published import Lists, Published, read_files
+from sdn_lib.data.photographs.reading import Reading
 from sdn_lib.errors import SDNError, counted
 from sdn_lib.files import read_text
 
@@ -34,6 +35,9 @@ TEST_CLASSES = (
 )
 """Ids of the 50 classes of the text-to-image test split; `train_test_split.txt` is another one."""
 # fmt: on
+CUB = Published(
+    "cub", "fetch_birds.py", "CUB_200_2011/images", COUNTS, TEST_CLASSES, may_repeat=False
+)
 
 
 def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None = None) -> Reading:
@@ -46,9 +50,8 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     """
     folder = Path(folder)
     root = folder / "CUB_200_2011"
-    remedy = photos.fetch_with("fetch_birds.py", folder)
     if not root.is_dir():
-        raise SDNError(f"{root} is missing: {remedy}")
+        raise SDNError(f"{root} is missing: {CUB.remedy(folder)}")
     paths = {
         name: root / f"{name}.txt"
         for name in ("images", "classes", "image_class_labels", "bounding_boxes")
@@ -76,27 +79,11 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
             )
         class_ids.append(own)
     names = [file.removesuffix(".jpg") for (file,) in files.values()]
-    split = photos.read_split(folder, names, class_ids, TEST_CLASSES)
-    photos.check_counts(paths["images"], split.splits, COUNTS, subset)
-
-    rows = photos.chosen_rows(class_ids, names_of, classes)
-    kept = [names[row] for row in rows]
-    images = photos.match_files(root / "images", kept, names, ".jpg", remedy)
-    texts = photos.match_files(folder / "text_c10", kept, names, ".txt", remedy)
-    captions, mended = photos.read_captions(texts, repeat=False)
-    splits = [split.splits[row] for row in rows]
-    numbers = list(files)
-    return Reading(
-        names=kept,
-        class_ids=[class_ids[row] for row in rows],
-        class_names={k: name for k, name in names_of.items() if classes is None or k in classes},
-        images=images,
-        captions=captions,
-        splits=splits,
-        boxes=np.array([_box(paths["bounding_boxes"], numbers[row], boxes) for row in rows]),
-        embeddings=photos.of_rows(split.embeddings, rows),
-        source=photos.source("cub", folder, split, splits, subset, classes, mended, paths.values()),
-    )
+    lists = Lists(list(paths.values()), names, class_ids, names_of, names, names)
+    reading = read_files(CUB, folder, lists, subset, classes)
+    numbers = dict(zip(names, files, strict=True))
+    chosen = [_box(paths["bounding_boxes"], numbers[name], boxes) for name in reading.names]
+    return replace(reading, boxes=np.array(chosen))
 
 
 def _table(path: Path, columns: int) -> dict[int, list[str]]:

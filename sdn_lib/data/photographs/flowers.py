@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from sdn_lib.data import photos
-from sdn_lib.data.photos import Reading
+from sdn_lib.data.photographs.published import Lists, Published, read_files
+from sdn_lib.data.photographs.reading import Reading
 from sdn_lib.errors import SDNError
 
 COUNTS = {"train": 7034, "test": 1155}
 CLASSES = range(1, 103)
 TEST_CLASSES = range(1, 21)
 """Test classes of the text-to-image split; 21 to 102, the validation classes 21-40 too, train."""
+OXFORD = Published("flowers", "fetch_flowers.py", "jpg", COUNTS, TEST_CLASSES, may_repeat=True)
 
 
 def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None = None) -> Reading:
@@ -40,34 +41,20 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     """
     folder = Path(folder)
     path = folder / "imagelabels.mat"
-    remedy = photos.fetch_with("fetch_flowers.py", folder)
     if not path.exists():
-        raise SDNError(f"{path} cannot be read (there is no such file): {remedy}")
+        raise SDNError(f"{path} cannot be read (there is no such file): {OXFORD.remedy(folder)}")
     class_ids = _labels(path)
-    names = [f"jpg/image_{number:05d}" for number in range(1, len(class_ids) + 1)]
-    split = photos.read_split(folder, names, class_ids, TEST_CLASSES)
-    photos.check_counts(path, split.splits, COUNTS, subset)
-
     class_names = {k: f"class_{k:05d}" for k in sorted(set(class_ids))}
-    rows = photos.chosen_rows(class_ids, class_names, classes)
-    stems = [name.removeprefix("jpg/") for name in names]
-    told = [f"{class_names[k]}/{stem}" for k, stem in zip(class_ids, stems, strict=True)]
-    kept, kept_told = [stems[row] for row in rows], [told[row] for row in rows]
-    images = photos.match_files(folder / "jpg", kept, stems, ".jpg", remedy)
-    texts = photos.match_files(folder / "text_c10", kept_told, told, ".txt", remedy)
-    captions, mended = photos.read_captions(texts, repeat=True)
-    splits = [split.splits[row] for row in rows]
-    return Reading(
-        names=[names[row] for row in rows],
-        class_ids=[class_ids[row] for row in rows],
-        class_names={k: name for k, name in class_names.items() if classes is None or k in classes},
+    images = [f"image_{number:05d}" for number in range(1, len(class_ids) + 1)]
+    lists = Lists(
+        paths=[path],
+        names=[f"jpg/{image}" for image in images],
+        class_ids=class_ids,
+        class_names=class_names,
         images=images,
-        captions=captions,
-        splits=splits,
-        boxes=None,
-        embeddings=photos.of_rows(split.embeddings, rows),
-        source=photos.source("flowers", folder, split, splits, subset, classes, mended, [path]),
+        captions=[f"{class_names[k]}/{image}" for k, image in zip(class_ids, images, strict=True)],
     )
+    return read_files(OXFORD, folder, lists, subset, classes)
 
 
 def _labels(path: Path) -> list[int]:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdn_lib.data import folder, prepared
+from sdn_lib.data import prepared
+from sdn_lib.data.photographs import folder
 from sdn_lib.errors import SDNError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = """image,caption,class,split
 a/one.png,"a red bird, small",red bird,train
 a/one.png,the bird is red,red bird,train

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-from sdn_lib.data import flowers, photos, prepared
+from sdn_lib.data import photographs, prepared
+from sdn_lib.data.photographs import flowers, splits
 from sdn_lib.errors import SDNError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LABELS = [77, 77, 5, 30, 5]
 NAMES = [f"jpg/image_{i:05d}" for i in range(1, 6)]
 TOLD = "text_c10/class_00030/image_00004.txt"
@@ -39,7 +40,7 @@ def raw(tmp_path):
 
 def prepare(raw, tmp_path, **options):
     reading = flowers.read(raw, subset=True)
-    return photos.prepare(reading, tmp_path / "out" / "set", size=8, processes=1, **options)
+    return photographs.prepare(reading, tmp_path / "out" / "set", size=8, processes=1, **options)
 
 
 # --- the real files -----------------------------------------------------------------------------
@@ -48,7 +49,7 @@ def prepare(raw, tmp_path, **options):
 def test_the_official_split(shared):
     meta = shared / "datasets" / "flowers102_meta"
     labels = loadmat(meta / "imagelabels.mat")["labels"][0].tolist()
-    split = photos.read_split(meta, list(range(8189)), labels, flowers.TEST_CLASSES).splits
+    split = splits.read_split(meta, list(range(8189)), labels, flowers.TEST_CLASSES).splits
     assert {s: split.count(s) for s in ("train", "test")} == flowers.COUNTS
     published = json.loads((meta / "class_split.json").read_text())
     assert list(flowers.TEST_CLASSES) == published["test_classes"]

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from sdn_lib.data import pickles
+from sdn_lib.data.photographs import pickles
 from sdn_lib.errors import SDNError
 
 

@@ -13,7 +13,7 @@ The table may come from any editor or spreadsheet: UTF-8, or UTF-16 with its byt
 commas, semicolons or tabs between columns; line ends of Linux, Windows or an old Mac; empty rows,
 and empty columns at the end. A path may be written as on Windows, in other capitals, or with
 accents composed in another way than in the file's name, as long as only one file fits. Pictures
-are decoded as viewers show them: upright, and what is transparent on white (`pictures.read`).
+are decoded as viewers show them: upright, and what is transparent on white (`decoding.decode`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from sdn_lib.data.photos import Reading, Split, chosen_rows, source
+from sdn_lib.data.photographs.reading import Reading, chosen_rows, source_of
+from sdn_lib.data.photographs.splits import Split
 from sdn_lib.data.prepared import SPLITS
 from sdn_lib.errors import SDNError, counted, near
 from sdn_lib.files import read_text
@@ -96,7 +97,7 @@ def read(root: str | Path, subset: bool = False, classes: Sequence[int] | None =
         splits=splits,
         boxes=None,
         embeddings=None,
-        source=source(
+        source=source_of(
             "folder", root, Split(splits, None, []), splits, subset, classes, mended, [table]
         ),
     )

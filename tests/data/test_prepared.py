@@ -17,7 +17,7 @@ from sdn_lib.data import prepared
 from sdn_lib.data.prepared import PreparedError
 from sdn_lib.errors import SDNError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def parts(count=6, size=32):
@@ -265,7 +265,7 @@ def test_what_killed_writers_left_is_taken_away_at_once(tmp_path):
     writer = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "birds[1]")],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests/data")])},
     )
     assert writer.stdout.readline() == b"begun\n"
     writer.send_signal(signal.SIGKILL)
@@ -353,7 +353,7 @@ def test_a_limit_of_the_size_of_files_is_one_line(tmp_path):
         [sys.executable, "-c", script, str(tmp_path / "birds")],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests/data")])},
     )
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert "birds cannot be written: file too large" in done.stderr and names(tmp_path) == []

@@ -15,7 +15,7 @@ import pytest
 from sdn_lib.data.parallel import check_processes, workers
 from sdn_lib.errors import SDNError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 KILL = """
 import multiprocessing, os, signal, sys, time
 from pathlib import Path
@@ -39,7 +39,8 @@ sys.exit(program.run(work))
 """
 PREPARE = """
     from PIL import Image
-    from sdn_lib.data import folder, photos
+    from sdn_lib.data import photographs
+    from sdn_lib.data.photographs import folder
     home = Path(sys.argv[1] + "_raw")
     home.mkdir()
     lines = ["image,caption,split"]
@@ -47,7 +48,7 @@ PREPARE = """
         Image.new("RGB", (400, 300), (n % 256, 0, 0)).save(home / f"{n}.jpg")
         lines.append(f"{n}.jpg,a thing,{'test' if n < 9 else 'train'}")
     (home / "captions.csv").write_text("\\n".join(lines))
-    photos.prepare(folder.read(home), sys.argv[1], processes=2, progress=kill)
+    photographs.prepare(folder.read(home), sys.argv[1], processes=2, progress=kill)
 sys.exit(program.run(work))
 """
 SLEEP = """

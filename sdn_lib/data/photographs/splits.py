@@ -1,0 +1,120 @@
+"""The text-to-image split of a data set, from StackGAN's pickles or a list of test classes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sdn_lib.data.photographs import pickles
+from sdn_lib.data.prepared import SPLITS
+from sdn_lib.errors import SDNError, counted
+
+EMBEDDING = (10, 1024)
+EMBEDDINGS_LIMIT = 2 << 30
+
+
+@dataclass(frozen=True)
+class Split:
+    """The split of N images, and the embeddings that lie beside it, if any, in the same order."""
+
+    splits: list[str]
+    embeddings: np.ndarray | None
+    files: list[Path]
+
+
+def read_split(
+    folder: Path, names: Sequence[str], class_ids: Sequence[int], test_classes: Collection[int]
+) -> Split:
+    """Return the text-to-image split of all N images of a data set.
+
+    It comes from `train/` and `test/` in StackGAN's format where they are present, else from
+    `test_classes`. Raises SDNError, which names the file, for a pickle that is missing or damaged,
+    for images that are unknown, missing or twice there, for class ids that differ from the data
+    set's, for a class in both splits, and for embeddings that do not fit.
+    """
+    paths = {split: folder / split / "filenames.pickle" for split in SPLITS}
+    embedded = [folder / split / "char-CNN-RNN-embeddings.pickle" for split in SPLITS]
+    if not any(path.exists() for path in [*paths.values(), *embedded]):
+        return Split(["test" if c in test_classes else "train" for c in class_ids], None, [])
+    at = {name: row for row, name in enumerate(names)}
+    rows: dict[str, list[int]] = {}
+    for split, path in paths.items():
+        listed = pickles.load(path)
+        if not isinstance(listed, list) or any(type(name) is not str for name in listed):
+            raise SDNError(f"{path} holds no list of names: fetch it again")
+        unknown = next((name for name in listed if name not in at), None)
+        if unknown is not None:
+            raise SDNError(f"{path} lists {unknown!r}, which the data set does not: fetch it again")
+        rows[split] = [at[name] for name in listed]
+    counts = np.bincount([row for own in rows.values() for row in own], minlength=len(names))
+    if (counts != 1).any():
+        name = names[int(np.flatnonzero(counts != 1)[0])]
+        raise SDNError(
+            f"{paths['train']} and test/{paths['test'].name} list {counted(counts.sum(), 'name')} "
+            f"for {counted(len(names), 'image')}, and {name!r} not once: fetch them again"
+        )
+    classes = {split: {class_ids[row] for row in own} for split, own in rows.items()}
+    both = sorted(classes["train"] & classes["test"])
+    if both:
+        raise SDNError(f"{paths['test']} shares the classes {both} with train/: fetch both again")
+    splits = ["train"] * len(names)
+    for row in rows["test"]:
+        splits[row] = "test"
+    files = list(paths.values())
+    for split, own in rows.items():
+        info = folder / split / "class_info.pickle"
+        if info.exists():
+            _check_classes(info, [class_ids[row] for row in own])
+            files.append(info)
+    if not any(path.exists() for path in embedded):
+        return Split(splits, None, files)
+    embeddings = _read_embeddings(embedded, list(rows.values()), len(names))
+    return Split(splits, embeddings, files + embedded)
+
+
+def _check_classes(path: Path, expected: list[int]) -> None:
+    found = pickles.load(path)
+    if not isinstance(found, list) or len(found) != len(expected):
+        raise SDNError(
+            f"{path} holds no list of {counted(len(expected), 'class id')}: fetch it again"
+        )
+    for place, (one, other) in enumerate(zip(found, expected, strict=True)):
+        if not isinstance(one, (int, np.integer)) or int(one) != other:
+            raise SDNError(
+                f"{path} has the class {one!r} at place {place}, where the data set has {other}: "
+                "fetch train/ and test/ again, all files together"
+            )
+
+
+def _read_embeddings(paths: list[Path], rows: list[list[int]], count: int) -> np.ndarray:
+    out: np.ndarray | None = None
+    kind = None
+    for path, own in zip(paths, rows, strict=True):
+        found = pickles.load(path, EMBEDDINGS_LIMIT)
+        if not isinstance(found, (list, np.ndarray)) or len(found) != len(own):
+            raise SDNError(
+                f"{path} holds no embeddings of {counted(len(own), 'image')}: fetch it again"
+            )
+        for place, row in enumerate(own):
+            one = found[place]
+            if not isinstance(one, np.ndarray) or one.shape != EMBEDDING or one.dtype.kind != "f":
+                raise SDNError(
+                    f"{path} has at place {place} no floats of shape {EMBEDDING} "
+                    f"({getattr(one, 'dtype', type(one).__name__)} {getattr(one, 'shape', '')})"
+                    ": fetch it again"
+                )
+            if out is None:
+                kind = one.dtype
+                half = kind.itemsize == 2
+                out = np.empty((count, *EMBEDDING), np.float16 if half else np.float32)
+            if one.dtype != kind:
+                raise SDNError(f"{path} has {one.dtype} at place {place}, {kind} before: not mixed")
+            with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, refused below
+                out[row] = one
+            if not np.isfinite(out[row]).all():
+                raise SDNError(f"{path} has at place {place} a value that is not finite")
+        del found  # half a gigabyte, and the next one follows
+    return out

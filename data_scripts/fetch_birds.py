@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sdn_lib.data import fetch
+from sdn_lib.data.download import addresses, command_line
 
 LICENCE = (
     "For research use: the images of CUB-200-2011 (Wah et al., 2011), the captions of Reed et "
@@ -15,13 +15,7 @@ LICENCE = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line, fetch, and return the exit status (see `sdn_lib.program.run`)."""
-    return fetch.command_line(
-        fetch.BIRDS,
-        description=__doc__,
-        licence=LICENCE,
-        folder="data/raw/birds",
-        arguments=arguments,
-    )
+    return command_line.run(addresses.BIRDS, LICENCE, "data/raw/birds", __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sdn_lib.data import fetch
+from sdn_lib.data.download import addresses, command_line
 
 LICENCE = (
     "For research use: the images of Oxford-102 (Nilsback and Zisserman, 2008), the captions of "
@@ -15,13 +15,7 @@ LICENCE = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line, fetch, and return the exit status (see `sdn_lib.program.run`)."""
-    return fetch.command_line(
-        fetch.FLOWERS,
-        description=__doc__,
-        licence=LICENCE,
-        folder="data/raw/flowers",
-        arguments=arguments,
-    )
+    return command_line.run(addresses.FLOWERS, LICENCE, "data/raw/flowers", __doc__, arguments)
 
 
 if __name__ == "__main__":

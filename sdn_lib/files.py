@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -159,3 +160,10 @@ def alone(path: str | Path, waiting: Callable[[], None] = lambda: None) -> Itera
         with suppress(OSError):
             os.unlink(lock.lock_file)
         lock.release()
+
+
+def checksum(path: str | Path, kind: str = "sha256") -> str:
+    """Return the checksum of a file, in hexadecimal; `kind` as hashlib names it."""
+    with Path(path).open("rb") as file:
+        made = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False))
+    return made.hexdigest()

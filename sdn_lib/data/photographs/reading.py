@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from sdn_lib.data.photographs.splits import Split
 from sdn_lib.data.prepared import SPLITS
 from sdn_lib.errors import SDNError, counted
+from sdn_lib.files import checksum
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,6 @@ def source_of(
 
     Files are named by their path within `folder`, with the MD5 that their publishers print.
     """
-    sums = {}
-    for path in [*paths, *split.files]:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "md5").hexdigest()
-        sums[path.relative_to(folder).as_posix()] = digest
     return {
         "kind": kind,
         "subset": bool(subset),
@@ -83,5 +78,8 @@ def source_of(
         "splits_from": "pickles" if split.files else "list of test classes",
         "embeddings": None if split.embeddings is None else str(split.embeddings.dtype),
         **mended,
-        "md5": sums,
+        "md5": {
+            path.relative_to(folder).as_posix(): checksum(path, "md5")
+            for path in [*paths, *split.files]
+        },
     }

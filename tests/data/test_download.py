@@ -21,11 +21,15 @@ from pathlib import Path
 
 import pytest
 
-from sdn_lib.data import fetch, unpacking
-from sdn_lib.data.fetch import Archive, DamagedError, FetchError, SpaceError
+from sdn_lib.data.download import addresses, command_line, transfer, unpacking
+from sdn_lib.data.download.addresses import Archive
+from sdn_lib.data.download.fetching import fetch
+from sdn_lib.data.download.placing import extract
+from sdn_lib.data.download.problems import DamagedError, FetchError, SpaceError
+from sdn_lib.data.download.transfer import download
 from sdn_lib.errors import SDNError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NOISE = b"".join(hashlib.sha256(bytes([i % 256, i // 256])).digest() for i in range(3000))
 BIRDS = {
     "attributes.txt": b"1 has_bill_shape::curved\n",
@@ -57,7 +61,7 @@ def zip_of(files):
 
 def images(*urls, content=None, **change):
     """An archive of birds, with size and checksum when `content` is given."""
-    archive = replace(fetch.BIRDS[0], urls=urls, drive=None, size=None, checksum=None)
+    archive = replace(addresses.BIRDS[0], urls=urls, drive=None, size=None, checksum=None)
     if content is not None:
         digest = hashlib.md5(content).hexdigest()
         archive = replace(archive, size=len(content), checksum=f"md5:{digest}")
@@ -116,7 +120,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(fetch, "WAIT", 0.0)
+    monkeypatch.setattr(transfer, "WAIT", 0.0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     made = Server()
     yield made
@@ -135,7 +139,7 @@ def said():
 def test_birds_arrive_verified_and_a_second_run_skips_them(server, tmp_path, said):
     content = server.files["birds.tgz"] = tar_of(BIRDS)
     archive = images(server.url("birds.tgz"), content=content)
-    fetch.fetch(archive, tmp_path / "birds", report=said.append)
+    fetch(archive, tmp_path / "birds", report=said.append)
     assert tree(tmp_path / "birds") == [
         "CUB_200_2011/attributes/attributes.txt",
         "CUB_200_2011/attributes/certainties.txt",
@@ -147,14 +151,14 @@ def test_birds_arrive_verified_and_a_second_run_skips_them(server, tmp_path, sai
     record = json.loads((tmp_path / "birds/archives/CUB_200_2011.tgz.json").read_text())
     assert record["sha256"] == hashlib.sha256(content).hexdigest()
     assert record["verified"] == archive.checksum and "verified (md5)" in said[-1]
-    fetch.fetch(archive, tmp_path / "birds", report=said.append)
+    fetch(archive, tmp_path / "birds", report=said.append)
     assert "already in" in said[-1] and "verified (md5)" in said[-1]
     assert len(server.asked) == 1
 
 
 def test_without_a_checksum_what_came_is_recorded_as_unverified(server, tmp_path, said):
     content = server.files["birds.tgz"] = tar_of(BIRDS)
-    fetch.fetch(images(server.url("birds.tgz")), tmp_path, report=said.append)
+    fetch(images(server.url("birds.tgz")), tmp_path, report=said.append)
     record = json.loads((tmp_path / "archives/CUB_200_2011.tgz.json").read_text())
     assert record["sha256"] == hashlib.sha256(content).hexdigest()
     assert record["bytes"] == len(content) and record["source"] == server.url("birds.tgz")
@@ -165,7 +169,7 @@ def test_without_a_checksum_what_came_is_recorded_as_unverified(server, tmp_path
 def test_a_cut_connection_is_taken_up_where_it_broke(server, tmp_path):
     server.files["file"] = NOISE
     server.cuts = [30_000, 60_000]
-    fetch.download(server.url("file"), tmp_path / "file.partial", len(NOISE))
+    download(server.url("file"), tmp_path / "file.partial", len(NOISE))
     assert (tmp_path / "file.partial").read_bytes() == NOISE
     assert [r for _, r in server.asked] == [None, "bytes=30000-", "bytes=60000-"]
 
@@ -175,10 +179,10 @@ def test_a_later_run_resumes_the_partial_file(server, tmp_path, said):
     archive = images(server.url("birds.tgz"), content=content)
     server.cuts = [20_000] * 9
     with pytest.raises(FetchError, match="cut after 20000 of .*the same command goes on"):
-        fetch.fetch(archive, tmp_path, report=said.append)
+        fetch(archive, tmp_path, report=said.append)
     assert tree(tmp_path) == ["archives/CUB_200_2011.tgz.partial"]
     server.cuts, server.asked = [], []
-    fetch.fetch(archive, tmp_path, report=said.append)
+    fetch(archive, tmp_path, report=said.append)
     assert server.asked == [("birds.tgz", "bytes=20000-")]
     assert "archives/CUB_200_2011.tgz.partial" not in tree(tmp_path)
 
@@ -186,7 +190,7 @@ def test_a_later_run_resumes_the_partial_file(server, tmp_path, said):
 def test_a_server_that_ignores_range_sends_all_again(server, tmp_path):
     server.files["file"], server.ranges = NOISE, False
     (tmp_path / "file.partial").write_bytes(NOISE[:1000])
-    fetch.download(server.url("file"), tmp_path / "file.partial")
+    download(server.url("file"), tmp_path / "file.partial")
     assert server.asked == [("file", "bytes=1000-")]
     assert (tmp_path / "file.partial").read_bytes() == NOISE
 
@@ -197,7 +201,7 @@ def test_a_partial_file_that_is_whole_or_too_long(server, tmp_path, size):
     partial = tmp_path / "file.partial"
     for content in (NOISE, NOISE + b"more"):
         partial.write_bytes(content)
-        fetch.download(server.url("file"), partial, size)
+        download(server.url("file"), partial, size)
         assert partial.read_bytes() == NOISE
 
 
@@ -206,26 +210,26 @@ def test_a_partial_file_of_another_file_is_fetched_once_more(server, tmp_path, s
     partial = tmp_path / "archives/CUB_200_2011.tgz.partial"
     partial.parent.mkdir()
     partial.write_bytes(b"x" * 1000)
-    fetch.fetch(images(server.url("birds.tgz"), content=content), tmp_path, report=said.append)
+    fetch(images(server.url("birds.tgz"), content=content), tmp_path, report=said.append)
     assert [r for _, r in server.asked] == ["bytes=1000-", None]
     assert "CUB_200_2011/images.txt" in tree(tmp_path)
 
 
 def test_a_busy_server_is_asked_again_and_a_dead_address_is_not(server, tmp_path):
     server.files["file"], server.busy = NOISE, 2
-    fetch.download(server.url("file"), tmp_path / "file")
+    download(server.url("file"), tmp_path / "file")
     assert len(server.asked) == 3
     with pytest.raises(FetchError, match="nothing: HTTP 404"):
-        fetch.download(server.url("nothing"), tmp_path / "other")
+        download(server.url("nothing"), tmp_path / "other")
     assert len(server.asked) == 4 and not (tmp_path / "other").exists()
     with pytest.raises(FetchError, match="refused"):
-        fetch.download("http://127.0.0.1:9/file", tmp_path / "other")
+        download("http://127.0.0.1:9/file", tmp_path / "other")
 
 
 def test_a_dead_link_gives_the_next_one(server, tmp_path, said):
     content = server.files["mirror"] = tar_of(BIRDS)
     archive = images(server.url("gone"), server.url("mirror"), content=content)
-    fetch.fetch(archive, tmp_path, report=said.append)
+    fetch(archive, tmp_path, report=said.append)
     assert any("HTTP 404" in line for line in said)
     assert json.loads((tmp_path / "archives/CUB_200_2011.tgz.json").read_text())["source"] == (
         server.url("mirror")
@@ -239,14 +243,14 @@ def test_a_web_page_is_no_archive(server, tmp_path, said):
     partial.write_bytes(b"kept")
     server.ranges = False
     with pytest.raises(FetchError, match="a web page came instead"):
-        fetch.fetch(images(server.url("page")), tmp_path, report=said.append)
+        fetch(images(server.url("page")), tmp_path, report=said.append)
     assert partial.read_bytes() == b"kept"
 
 
 def test_when_every_link_is_dead_the_error_says_what_to_do(server, tmp_path, said):
     archive = images(server.url("one"), server.url("two"))
     with pytest.raises(FetchError) as caught:
-        fetch.fetch(archive, tmp_path / "birds", report=said.append)
+        fetch(archive, tmp_path / "birds", report=said.append)
     words = str(caught.value)
     assert f"{server.url('one')}: HTTP 404" in words and f"{server.url('two')}: HTTP 404" in words
     assert f"browser from {server.url('one')}" in words and "--from-file images=PATH" in words
@@ -258,7 +262,7 @@ def test_a_wrong_checksum_is_named_and_the_file_removed(server, tmp_path, said):
     server.files["birds.tgz"] = content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
     archive = images(server.url("birds.tgz"), content=content)
     with pytest.raises(FetchError, match="md5 checksum .* expected " + archive.checksum[4:]):
-        fetch.fetch(archive, tmp_path, report=said.append)
+        fetch(archive, tmp_path, report=said.append)
     assert tree(tmp_path) == []
 
 
@@ -266,7 +270,7 @@ def test_a_file_of_another_length_is_not_downloaded(server, tmp_path, said):
     server.files["birds.tgz"] = tar_of(BIRDS)
     archive = images(server.url("birds.tgz"), size=77)
     with pytest.raises(FetchError, match="expected 77"):
-        fetch.fetch(archive, tmp_path, report=said.append)
+        fetch(archive, tmp_path, report=said.append)
     assert tree(tmp_path) == []
 
 
@@ -276,27 +280,27 @@ def test_the_disk_is_looked_at_first(server, tmp_path, said, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**6, 10**6, 1000))
     archive = images(server.url("birds.tgz"), content=content)
     with pytest.raises(SpaceError, match="GB free.*needed to download and unpack.*another disk"):
-        fetch.fetch(archive, tmp_path, report=said.append)
+        fetch(archive, tmp_path, report=said.append)
     assert server.asked == []
     # Nobody published the size: the server says it.
     with pytest.raises(SpaceError, match="CUB_200_2011.tgz.partial"):
-        fetch.fetch(images(server.url("birds.tgz")), tmp_path, report=said.append)
+        fetch(images(server.url("birds.tgz")), tmp_path, report=said.append)
     (tmp_path / "own.tgz").write_bytes(content)
     with pytest.raises(SpaceError, match="to unpack own.tgz"):
-        fetch.extract(tmp_path / "own.tgz", tmp_path / "birds", archive)
+        extract(tmp_path / "own.tgz", tmp_path / "birds", archive)
     assert tree(tmp_path) == ["own.tgz"]
 
 
 def test_an_archive_that_waits_unpacked_is_not_downloaded_again(server, tmp_path, said):
     content = server.files["birds.tgz"] = tar_of(BIRDS)
     archive = images(server.url("birds.tgz"))
-    fetch.fetch(archive, tmp_path, report=said.append)
-    fetch.shutil.rmtree(tmp_path / "CUB_200_2011")
-    fetch.fetch(archive, tmp_path, report=said.append)
+    fetch(archive, tmp_path, report=said.append)
+    shutil.rmtree(tmp_path / "CUB_200_2011")
+    fetch(archive, tmp_path, report=said.append)
     assert len(server.asked) == 1 and "CUB_200_2011/images.txt" in tree(tmp_path)
-    fetch.shutil.rmtree(tmp_path / "CUB_200_2011")
+    shutil.rmtree(tmp_path / "CUB_200_2011")
     (tmp_path / "archives/CUB_200_2011.tgz").write_bytes(content[:-1] + b"?")
-    fetch.fetch(archive, tmp_path, report=said.append)
+    fetch(archive, tmp_path, report=said.append)
     assert len(server.asked) == 2 and any("fetching it again" in line for line in said)
 
 
@@ -305,11 +309,11 @@ def test_an_archive_that_waits_unpacked_is_not_downloaded_again(server, tmp_path
 
 def drive_only(monkeypatch):
     monkeypatch.setattr(Archive, "direct_urls", property(lambda self: self.urls))
-    return replace(fetch.BIRDS[1], wants=("text_c10/001.A",))
+    return replace(addresses.BIRDS[1], wants=("text_c10/001.A",))
 
 
 def test_drive_addresses_carry_the_resource_key():
-    for archive in (*fetch.BIRDS[1:], *fetch.FLOWERS[3:]):
+    for archive in (*addresses.BIRDS[1:], *addresses.FLOWERS[3:]):
         for address in (archive.page, *archive.direct_urls):
             assert archive.drive in address and f"resourcekey={archive.drive_key}" in address
 
@@ -323,7 +327,7 @@ def test_gdown_is_asked_with_the_key(tmp_path, said, monkeypatch):
 
     fake = types.SimpleNamespace(download=download, __version__="5.2.2")
     monkeypatch.setitem(sys.modules, "gdown", fake)
-    fetch.fetch(archive, tmp_path, report=said.append)
+    fetch(archive, tmp_path, report=said.append)
     assert f"id={archive.drive}&resourcekey={archive.drive_key}" in asked["url"]
     assert not asked["use_cookies"]
     assert "text_c10/001.A/1.txt" in tree(tmp_path)
@@ -337,16 +341,16 @@ def test_what_gdown_says_is_passed_on_and_nothing_stays(tmp_path, said, monkeypa
     fake = types.SimpleNamespace(download=download, __version__="5.2.2")
     monkeypatch.setitem(sys.modules, "gdown", fake)
     with pytest.raises(FetchError, match="gdown 5.2.2 .*Cannot retrieve.*\n.*--from-file"):
-        fetch.fetch(drive_only(monkeypatch), tmp_path, report=said.append)
+        fetch(drive_only(monkeypatch), tmp_path, report=said.append)
     assert tree(tmp_path) == []
 
 
 def test_without_gdown_the_pip_command_is_named(tmp_path, said, monkeypatch):
     monkeypatch.setitem(sys.modules, "gdown", None)
     with pytest.raises(FetchError, match='pip install "gdown>=5.2,<6"'):
-        fetch.fetch(drive_only(monkeypatch), tmp_path, report=said.append)
+        fetch(drive_only(monkeypatch), tmp_path, report=said.append)
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert fetch.INSTALL == f'pip install "{extra["optional-dependencies"]["data"][0]}"'
+    assert transfer.INSTALL == f'pip install "{extra["optional-dependencies"]["data"][0]}"'
 
 
 # --- Unpacking
@@ -393,7 +397,7 @@ def test_bad_archives_leave_nothing(tmp_path, content, words):
     path, folder = tmp_path / "own.archive", tmp_path / "data" / "birds"
     path.write_bytes(content)
     with pytest.raises(DamagedError, match=words):
-        fetch.extract(path, folder, images())
+        extract(path, folder, images())
     assert tree(tmp_path) == ["own.archive"] and list(folder.iterdir()) == []
 
 
@@ -413,7 +417,7 @@ CLUTTER = {
 @pytest.mark.parametrize("pack", [tar_of, zip_of])
 def test_what_macs_and_windows_add_to_archives_is_left_out(tmp_path, pack):
     (tmp_path / "own").write_bytes(pack({**CLUTTER, **BIRDS}))
-    fetch.extract(tmp_path / "own", tmp_path / "birds", images())
+    extract(tmp_path / "own", tmp_path / "birds", images())
     expected = set(BIRDS) - {"attributes.txt"} | {"CUB_200_2011/attributes/attributes.txt"}
     assert tree(tmp_path / "birds") == sorted(expected)
     assert (tmp_path / "birds/CUB_200_2011/images/001.A/A_1.jpg").read_bytes() == NOISE
@@ -422,14 +426,14 @@ def test_what_macs_and_windows_add_to_archives_is_left_out(tmp_path, pack):
 def test_an_archive_of_windows_has_backslashes(tmp_path):
     files = {name.replace("/", "\\"): content for name, content in BIRDS.items()}
     (tmp_path / "own").write_bytes(zip_of({"CUB_200_2011\\": b"", **files}))
-    fetch.extract(tmp_path / "own", tmp_path / "birds", images())
+    extract(tmp_path / "own", tmp_path / "birds", images())
     assert "CUB_200_2011/images/001.A/A_1.jpg" in tree(tmp_path / "birds")
 
 
 def test_a_damaged_archive_without_a_checksum_gives_the_next_mirror(server, tmp_path, said):
     server.files["bad"], server.files["good"] = tar_of(BIRDS)[:-20_000], tar_of(BIRDS)
     archive = images(server.url("bad"), server.url("good"))
-    fetch.fetch(archive, tmp_path, report=said.append)
+    fetch(archive, tmp_path, report=said.append)
     assert any("cut short" in line for line in said)
     assert "CUB_200_2011/images.txt" in tree(tmp_path)
 
@@ -439,7 +443,7 @@ def test_a_damaged_archive_without_a_checksum_gives_the_next_mirror(server, tmp_
 def test_the_wanted_folder_may_lie_deeper(tmp_path, pack, before):
     path = tmp_path / "own"
     path.write_bytes(pack({before + name: content for name, content in BIRDS.items()}))
-    fetch.extract(path, tmp_path / "birds", images())
+    extract(path, tmp_path / "birds", images())
     expected = set(BIRDS) - {"attributes.txt"} | {"CUB_200_2011/attributes/attributes.txt"}
     assert tree(tmp_path / "birds") == sorted(expected)
 
@@ -448,19 +452,19 @@ def test_the_wanted_folder_may_lie_deeper(tmp_path, pack, before):
 def test_the_wanted_folder_may_have_another_name(tmp_path, name):
     inside = {name + k.partition("/")[2]: v for k, v in BIRDS.items() if "/" in k}
     (tmp_path / "own").write_bytes(tar_of(inside))
-    fetch.extract(tmp_path / "own", tmp_path / "birds", images())
+    extract(tmp_path / "own", tmp_path / "birds", images())
     assert "CUB_200_2011/images/001.A/A_1.jpg" in tree(tmp_path / "birds")
 
 
 def test_embeddings_are_two_folders_and_a_missing_one_is_added(tmp_path, said):
-    archive = fetch.BIRDS[2]
+    archive = addresses.BIRDS[2]
     files = {f"birds/{want}": want.encode() for want in archive.wants}
     (tmp_path / "own.zip").write_bytes(zip_of({**files, "__MACOSX/birds/._train": b""}))
     folder = tmp_path / "birds"
-    fetch.fetch(archive, folder, tmp_path / "own.zip", said.append)
+    fetch(archive, folder, tmp_path / "own.zip", said.append)
     assert set(archive.wants) | {"archives/birds.zip.json"} == set(tree(folder))
-    fetch.shutil.rmtree(folder / "test")
-    fetch.fetch(archive, folder, tmp_path / "own.zip", said.append)
+    shutil.rmtree(folder / "test")
+    fetch(archive, folder, tmp_path / "own.zip", said.append)
     assert set(archive.wants) <= set(tree(folder))
 
 
@@ -474,10 +478,10 @@ def test_a_file_at_hand_is_checked_and_kept(server, tmp_path, said):
     archive = images(server.url("birds.tgz"), content=content)
     wrong = replace(archive, checksum="md5:" + "0" * 32)
     with pytest.raises(DamagedError, match="mine.tgz has the md5.*get it again from http"):
-        fetch.fetch(wrong, tmp_path / "birds", own, said.append)
+        fetch(wrong, tmp_path / "birds", own, said.append)
     with pytest.raises(FetchError, match="images=.*nothing.*there is no such file"):
-        fetch.fetch(archive, tmp_path / "birds", tmp_path / "nothing", said.append)
-    fetch.fetch(archive, tmp_path / "birds", own, said.append)
+        fetch(archive, tmp_path / "birds", tmp_path / "nothing", said.append)
+    fetch(archive, tmp_path / "birds", own, said.append)
     assert own.read_bytes() == content and server.asked == []
     assert "CUB_200_2011/images.txt" in tree(tmp_path / "birds")
 
@@ -486,35 +490,35 @@ def test_a_folder_that_stands_in_the_way_is_named_before_the_download(server, tm
     (tmp_path / "CUB_200_2011").mkdir()
     (tmp_path / "CUB_200_2011/thesis.tex").write_text("precious")
     with pytest.raises(FetchError, match="exists without CUB_200_2011/images.txt: move it away"):
-        fetch.fetch(images(server.url("birds.tgz")), tmp_path, report=said.append)
+        fetch(images(server.url("birds.tgz")), tmp_path, report=said.append)
     assert server.asked == [] and tree(tmp_path) == ["CUB_200_2011/thesis.tex"]
 
 
 def test_data_from_elsewhere_are_used_and_called_unverified(tmp_path, said):
     (tmp_path / "CUB_200_2011/images").mkdir(parents=True)
     (tmp_path / "CUB_200_2011/images.txt").write_text("")
-    fetch.fetch(images(), tmp_path, report=said.append)
+    fetch(images(), tmp_path, report=said.append)
     assert "already in" in said[0] and "unverified" in said[0]
 
 
 def test_a_plain_file_is_verified_each_time(server, tmp_path, said):
     content = server.files["setid.mat"] = b"MATLAB"
     archive = replace(
-        fetch.FLOWERS[2],
+        addresses.FLOWERS[2],
         urls=(server.url("setid.mat"),),
         checksum=f"md5:{hashlib.md5(content).hexdigest()}",
     )
-    fetch.fetch(archive, tmp_path, report=said.append)
+    fetch(archive, tmp_path, report=said.append)
     assert (tmp_path / "setid.mat").read_bytes() == content
     assert tree(tmp_path) == ["archives/setid.mat.json", "setid.mat"]
-    fetch.fetch(archive, tmp_path, report=said.append)
+    fetch(archive, tmp_path, report=said.append)
     assert "already in" in said[-1] and "verified (md5)" in said[-1]
     (tmp_path / "setid.mat").write_bytes(b"other")
     with pytest.raises(DamagedError, match="delete it and run again"):
-        fetch.fetch(archive, tmp_path, report=said.append)
+        fetch(archive, tmp_path, report=said.append)
     (tmp_path / "setid.mat").unlink()
     (tmp_path / "mine").write_bytes(content)
-    fetch.fetch(archive, tmp_path, tmp_path / "mine", said.append)
+    fetch(archive, tmp_path, tmp_path / "mine", said.append)
     assert (tmp_path / "setid.mat").read_bytes() == content
 
 
@@ -529,15 +533,15 @@ def test_a_disk_that_refuses_keeps_the_archive(server, tmp_path, said, monkeypat
         raise OSError(number, os.strerror(number), "somewhere")
 
     for number in (errno.ENOSPC, errno.EACCES, errno.EROFS):
-        monkeypatch.setattr(unpacking, "_write_member", lambda *_, n=number: refuse(n))
+        monkeypatch.setattr(unpacking.tarfile.TarFile, "makefile", lambda *_, n=number: refuse(n))
         with pytest.raises(SpaceError, match="tgz cannot be unpacked: somewhere: .*: ") as error:
-            fetch.fetch(archive, tmp_path / "birds", report=said.append)
+            fetch(archive, tmp_path / "birds", report=said.append)
         assert "\n" not in str(error.value)
         kept = ["archives/CUB_200_2011.tgz", "archives/CUB_200_2011.tgz.json"]
         assert tree(tmp_path / "birds") == kept
         assert {path.name for path in (tmp_path / "birds").iterdir()} == {"archives"}
     monkeypatch.undo()
-    fetch.fetch(archive, tmp_path / "birds", report=said.append)
+    fetch(archive, tmp_path / "birds", report=said.append)
     assert len(server.asked) == 1 and "CUB_200_2011/images.txt" in tree(tmp_path / "birds")
 
 
@@ -549,7 +553,7 @@ def test_a_download_that_cannot_be_stored_asks_no_other_address(server, tmp_path
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(SpaceError, match="file: permission denied: make it writable"):
-        fetch.download(server.url("file"), tmp_path / "file")
+        download(server.url("file"), tmp_path / "file")
     assert len(server.asked) == 1
 
 
@@ -558,7 +562,7 @@ def test_what_a_killed_run_left_is_taken_away(server, tmp_path, said):
     left = tmp_path / ".CUB_200_2011.tgz.12345678.partial" / "CUB_200_2011"
     left.mkdir(parents=True)
     (left / "images.txt").touch()
-    fetch.fetch(images(server.url("birds.tgz")), tmp_path, report=said.append)
+    fetch(images(server.url("birds.tgz")), tmp_path, report=said.append)
     assert {path.name for path in tmp_path.iterdir()} == {"CUB_200_2011", "archives"}
 
 
@@ -569,7 +573,7 @@ def test_two_runs_at_once_fetch_once(server, tmp_path, said):
 
     def run():
         try:
-            fetch.fetch(archive, tmp_path, report=said.append)
+            fetch(archive, tmp_path, report=said.append)
         except Exception as error:
             failed.append(error)
 
@@ -586,10 +590,10 @@ def test_two_runs_at_once_fetch_once(server, tmp_path, said):
 def test_a_damaged_record_is_named(server, tmp_path, said, content):
     server.files["birds.tgz"] = tar_of(BIRDS)
     archive = images(server.url("birds.tgz"))
-    fetch.fetch(archive, tmp_path, report=said.append)
+    fetch(archive, tmp_path, report=said.append)
     (tmp_path / "archives/CUB_200_2011.tgz.json").write_text(content)
     with pytest.raises(SDNError, match="CUB_200_2011.tgz.json .*: delete it and run again"):
-        fetch.fetch(archive, tmp_path, report=said.append)
+        fetch(archive, tmp_path, report=said.append)
 
 
 # --- The scripts
@@ -626,15 +630,17 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fetch, "fetch", interrupt)
+    monkeypatch.setattr(command_line, "fetch", interrupt)
     assert script("fetch_birds").main([str(tmp_path)]) == 130
     assert "interrupted; the same command goes on from here" in capsys.readouterr().err
 
 
 def test_one_part_that_fails_does_not_stop_the_others(server, tmp_path, capsys, monkeypatch):
     content = server.files["birds.tgz"] = tar_of(BIRDS)
-    dead = replace(fetch.BIRDS[1], urls=(server.url("gone"),), drive=None)
-    monkeypatch.setattr(fetch, "BIRDS", (dead, images(server.url("birds.tgz"), content=content)))
+    dead = replace(addresses.BIRDS[1], urls=(server.url("gone"),), drive=None)
+    monkeypatch.setattr(
+        addresses, "BIRDS", (dead, images(server.url("birds.tgz"), content=content))
+    )
     assert script("fetch_birds").main([str(tmp_path)]) == 2
     shown = capsys.readouterr().err
     assert "For research use" in shown.splitlines()[0] and "HTTP 404" in shown
@@ -660,8 +666,8 @@ def test_real_birds_from_files_take_the_expected_layout(shared, tmp_path, capsys
         own = tmp_path / part
         own.write_bytes((zip_of if part == "embeddings" else tar_of)(files))
         arguments += ["--from-file", f"{part}={own}"]
-    known = tuple(replace(a, size=None, checksum=None) for a in fetch.BIRDS)
-    monkeypatch.setattr(fetch, "BIRDS", known)
+    known = tuple(replace(a, size=None, checksum=None) for a in addresses.BIRDS)
+    monkeypatch.setattr(addresses, "BIRDS", known)
     assert script("fetch_birds").main(arguments) == 0, capsys.readouterr().err
     for path in (p for paths in packed.values() for p in paths):
         arrived = tmp_path / "birds" / path.relative_to(real)

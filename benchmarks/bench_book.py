@@ -6,7 +6,8 @@ import time
 
 import record
 
-from sdn_lib import render, reproduce
+from sdn_lib.book.execute import reproduce
+from sdn_lib.book.render import render
 
 GOAL = 60  # seconds for a book in which nothing changed
 
@@ -14,12 +15,12 @@ GOAL = 60  # seconds for a book in which nothing changed
 def main() -> None:
     """Bring the book up to date, time it again, print and keep the tables."""
     silent = {"report": lambda line: None}
-    chapters = reproduce.reproduce("cpu", **silent)
-    render.book("cpu", **silent)
+    chapters = reproduce("cpu", **silent)
+    render("cpu", **silent)
     began = time.perf_counter()
-    reproduce.reproduce("cpu", **silent)
+    reproduce("cpu", **silent)
     checked = time.perf_counter()
-    render.book("cpu", **silent)
+    render("cpu", **silent)
     done = time.perf_counter()
     rows = [
         {"chapter": r["chapter"], "seconds": r["seconds"], "peak GB": r["peak_memory_bytes"] / 1e9}

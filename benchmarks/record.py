@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from sdn_lib import files, machine, render
+from sdn_lib import files, machine
+from sdn_lib.book import pages
 from sdn_lib.profiles import ROOT
 
 FOLDER = ROOT / "results" / "benchmarks"
@@ -32,9 +33,9 @@ Tables = dict[str, list[dict[str, Any]]]
 def save(name: str, tables: Tables) -> None:
     """Print tables and keep them."""
     for title, rows in tables.items():
-        print(f"\n**{title}**", "", *render.measured_table(rows), sep="\n", flush=True)
+        print(f"\n**{title}**", "", *pages.measured_table(rows), sep="\n", flush=True)
     hardware = keep(name, tables)["hardware"]
-    print(f"\n{render.describe_hardware(hardware)}, torch {torch.__version__}")
+    print(f"\n{pages.describe_hardware(hardware)}, torch {torch.__version__}")
 
 
 def keep(name: str, tables: Tables) -> dict[str, Any]:

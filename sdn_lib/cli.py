@@ -299,7 +299,7 @@ def _note(said: str) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from sdn_lib.reproduce import reproduce
+    from sdn_lib.book.execute import reproduce
 
     reproduce(
         options.profile,
@@ -335,7 +335,7 @@ def _value(text: str) -> Any:
 
 
 def _ablate(options: argparse.Namespace) -> None:
-    from sdn_lib.reproduce import ablate
+    from sdn_lib.book.grid import ablate
 
     ablate(
         options.profile,
@@ -349,9 +349,9 @@ def _ablate(options: argparse.Namespace) -> None:
 
 
 def _book(options: argparse.Namespace) -> None:
-    from sdn_lib.render import book
+    from sdn_lib.book.render import render
 
-    book(options.profile, report=lambda line: print(line, flush=True))
+    render(options.profile, report=lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":

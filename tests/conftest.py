@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import second_device
 import skips
+import tiny_book
 import torch
 from filelock import FileLock
 
 from sdn_lib import devices, profiles
+from sdn_lib.book import dependencies
 
 ROOT = Path(__file__).resolve().parent.parent
 # Tests run on the CPU, but for those that ask for a device.
@@ -82,6 +84,14 @@ def home(tmp_path_factory):
 def p(home):
     """The smoke profile in that folder."""
     return profiles.load("smoke", output_dir=str(home / "runs"))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny book of its own, whose 'library' no one else edits."""
+    monkeypatch.setattr(dependencies, "LIBRARY", tmp_path / "library")
+    monkeypatch.setattr(profiles, "ROOT", tmp_path)
+    return tiny_book.write(tmp_path)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,8 +12,9 @@ import torch
 from scipy import stats
 from tiny_book import ROOT
 
-from sdn_lib import ablation, evaluation, profiles, reproduce, runs, vgg
+from sdn_lib import ablation, evaluation, profiles, runs, vgg
 from sdn_lib.ablation import ROWS, Claim, Row
+from sdn_lib.book import grid
 from sdn_lib.errors import SDNError
 
 
@@ -340,7 +341,7 @@ def test_the_grid_runs_in_notebooks_and_resumes(p, home, capsys):
     folder, said = home / "grid", []
 
     def again(*rows):
-        reproduce.ablate("smoke", rows, folder=folder, output_dir=p.output_dir, root=home,
+        grid.ablate("smoke", rows, folder=folder, output_dir=p.output_dir, root=home,
                          report=said.append)
 
     shutil.copytree(ROOT / "book" / "rows", home / "book" / "rows")

@@ -138,18 +138,6 @@ def test_the_version_is_that_of_the_project(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"sdn {facts['version']}\n")
 
 
-def test_rows_and_seeds_that_are_named_twice_run_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sdn_lib import ablation, reproduce
-
-    jobs: list[tuple] = []
-    monkeypatch.setattr(ablation, "kept", lambda *_: None)
-    monkeypatch.setattr(reproduce, "at_once", lambda task, these, *_: jobs.extend(these) or [])
-    reproduce.ablate("smoke", ["high", "high"], [1, 0, 1], folder=tmp_path)
-    assert [(values["row"], values["seed"]) for _, values in jobs] == [("high", 1), ("high", 0)]
-
-
 def test_what_the_system_refuses_is_one_line_and_status_two(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -261,9 +261,9 @@ def test_chapters_five_and_six_run_on_the_accelerator(device, tmp_path):
     if device.type == "second":
         environment |= second_device.plug_in(tmp_path / "plug", conftest.second_library())
     code = (
-        "from sdn_lib import devices, reproduce\n"
+        "from sdn_lib import devices\nfrom sdn_lib.book.execute import reproduce\n"
         f"assert devices.best().type == {device.type!r}\n"
-        "reproduce.reproduce('smoke', ['5', '6'], fresh=True, output_dir='runs', root='.')\n"
+        "reproduce('smoke', ['5', '6'], fresh=True, output_dir='runs', root='.')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

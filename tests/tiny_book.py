@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from sdn_lib.book.execute import reproduce
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -98,7 +101,8 @@ def write(root: Path) -> Path:
     book = root / "book"
     book.mkdir(parents=True)
     shutil.copy(ROOT / "_config.yml", root)
-    shutil.copy(ROOT / "book" / "references.bib", book)
+    for name in ("references.bib", "smoke.txt", "status.md"):
+        shutil.copy(ROOT / "book" / name, book)
     shutil.copytree(ROOT / "book" / "_static", book / "_static")
     (book / "_toc.yml").write_text(TOC)
     (book / "index.md").write_text(INDEX)
@@ -113,3 +117,28 @@ def write(root: Path) -> Path:
     (root / "library" / "errors.py").write_text("value = 1\n")
     (root / "library" / "unused.py").write_text("value = 1\n")
     return root
+
+
+def run(root: Path, **options) -> list[str]:
+    """Run the tiny book's second, quick chapter and return the lines that it reports."""
+    lines: list[str] = []
+    reproduce("smoke", root=root, **{"chapters": ["1"], "report": lines.append, **options})
+    return lines
+
+
+def record(root: Path, name: str = "01_second") -> dict:
+    """Return the record of a chapter's run."""
+    return json.loads((root / f"_build/smoke/results/{name}.json").read_text())
+
+
+def executed(root: Path, name: str = "01_second") -> nbformat.NotebookNode:
+    """Return a chapter's executed copy."""
+    return nbformat.read(root / f"_build/smoke/executed/{name}.ipynb", as_version=4)
+
+
+def edit(root: Path, cell: int, source: str, name: str = "01_second") -> None:
+    """Give a cell of a chapter another source."""
+    path = root / f"book/{name}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[cell].source = source
+    save(notebook, path)

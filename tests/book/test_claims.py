@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sdn_lib import ablation, profiles, reproduce, runs, training
+from sdn_lib import ablation, profiles, runs, training
+from sdn_lib.book.chapters import layout
+from sdn_lib.book.records import TEXT_CHANGED, read_record, stale
 from sdn_lib.data import painted_birds, prepared
 from sdn_lib.errors import SDNError
 
@@ -26,13 +28,13 @@ RIVALS = ("stage_one", "baseline")
 
 def record(name: str) -> dict:
     """Return the record of a chapter at the cpu profile; skips where it does not hold."""
-    place = reproduce.layout("cpu", ROOT)
+    place = layout("cpu", ROOT)
     if name not in place.chapters():
         pytest.skip(f"there is no chapter {name}")
-    why = reproduce.stale(place, name)
-    if why and why != reproduce.TEXT_CHANGED:
+    why = stale(place, name)
+    if why and why != TEXT_CHANGED:
         pytest.skip(f"{name} at the cpu profile: {why}; `sdn reproduce` runs it")
-    return reproduce.read_record(place, name)
+    return read_record(place, name)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def result() -> dict:
 def records() -> dict[str, dict]:
     """Every chapter's record that holds; skips when these are fewer than two."""
     found = {}
-    for name in reproduce.layout("cpu", ROOT).chapters():
+    for name in layout("cpu", ROOT).chapters():
         try:
             found[name] = record(name)
         except pytest.skip.Exception:

@@ -16,9 +16,10 @@ import browser
 import pytest
 import tiny_book
 
-from sdn_lib import reproduce, vgg
+from sdn_lib import vgg
 from sdn_lib.book import dependencies
-from sdn_lib.render import book
+from sdn_lib.book.execute import reproduce
+from sdn_lib.book.render import render
 
 ROOT = Path(__file__).resolve().parents[2]
 # Attributes that make a browser fetch something to show a page. Links to follow are not among them.
@@ -39,8 +40,8 @@ def tiny_html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny_book.write(tmp_path_factory.mktemp("tiny"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dependencies, "LIBRARY", root / "library")
-        reproduce.reproduce("smoke", root=root, report=lambda line: None)
-        return book("smoke", root=root, report=lambda line: None).parent
+        reproduce("smoke", root=root, report=lambda line: None)
+        return render("smoke", root=root, report=lambda line: None).parent
 
 
 @pytest.fixture(params=["tiny", "built"], scope="module")

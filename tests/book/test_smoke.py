@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from sdn_lib import profiles, runs
-from sdn_lib.reproduce import layout, reproduce
+from sdn_lib.book.chapters import layout
+from sdn_lib.book.execute import reproduce
 
 CHAPTERS = 11
 

@@ -1,0 +1,73 @@
+"""The ablation's grid: each of its rows run with papermill in a notebook of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sdn_lib import profiles
+from sdn_lib.book.chapters import Layout, layout, locked, portable
+from sdn_lib.book.execute import execute_notebook
+from sdn_lib.book.kernels import run_jobs
+from sdn_lib.data.parallel import check_processes
+from sdn_lib.errors import SDNError
+from sdn_lib.machine import seconds
+
+
+def ablate(
+    profile: str = "cpu",
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    *,
+    folder: str | Path | None = None,
+    output_dir: str | Path | None = None,
+    workers: int | None = None,
+    root: str | Path | None = None,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Run rows of `ablation.ROWS` (all by default), each with papermill in a notebook of its own.
+
+    What `folder` (by default that of `ablation.folder_of`) holds is not run again. `workers` run at
+    a time and share the processors; by default one a processor, or one where there is a GPU. A row
+    that fails raises ChapterError; its notebook stays in _build/PROFILE/rows.
+    """
+    import torch
+
+    from sdn_lib import ablation
+
+    if workers is not None and workers < 1:
+        raise SDNError(f"workers={workers} is below 1")
+    place = layout(profile, root)
+    chosen = profiles.load(profile, output_dir=output_dir)
+    for seed in seeds:
+        profiles.load(profile, seed=seed)
+    folder = Path(folder or ablation.folder_of(chosen)).resolve()
+    values = {"profile": portable(profile)}
+    values |= {"folder": str(folder), "output_dir": chosen.output_dir}
+    if workers is None:
+        workers = 1 if torch.accelerator.is_available() else check_processes(None)
+    with locked(place, report, "rows"):
+        jobs = [
+            (place, {**values, "row": row, "seed": seed})
+            for seed in dict.fromkeys(seeds)
+            for row in dict.fromkeys(rows or ablation.ROWS)
+            if not ablation.kept(row, seed, chosen, folder)
+        ]
+        for (_, given), _ in run_jobs(run_row, jobs, workers, place.root):
+            facts = ablation.kept(given["row"], given["seed"], chosen, folder)
+            report(
+                f"{given['row']:12} seed {given['seed']}  "
+                f"accuracy {facts['attributes']['mean']:.3f}  "
+                f"Frechet {facts['frechet']:7.1f}  {seconds(facts['seconds'])}"
+            )
+
+
+def run_row(place: Layout, values: Mapping[str, Any]) -> None:
+    """Execute the notebook of one row; ChapterError says which cell failed."""
+    name = f"{values['row']}-{values['seed']}"
+    target = place.build / "rows" / f"{name}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source, failed = place.book / "rows" / "row.ipynb", target.with_name(f"{name}.failed.ipynb")
+    execute_notebook(place, source, target, failed, values, f"row {name}")
+    failed.unlink(missing_ok=True)

@@ -1,0 +1,173 @@
+"""Render the book from executed chapters: assemble the sources, fill the pages, run Sphinx.
+
+Nothing executes here. A chapter without a good executed copy stops the rendering.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from sdn_lib import files
+from sdn_lib.book.chapters import Layout, layout, locked
+from sdn_lib.book.gate import INJECTED
+from sdn_lib.book.kernels import kernel_environment
+from sdn_lib.book.records import read_record, stale
+from sdn_lib.book.speed import speed_page
+from sdn_lib.book.status import smoke_note, status_page
+from sdn_lib.errors import SDNError
+
+MATHJAX = "tex-svg-full.js"
+
+
+def render(
+    profile: str = "cpu",
+    *,
+    root: str | Path | None = None,
+    report: Callable[[str], None] = print,
+) -> Path:
+    """Render the executed chapters of a profile as HTML and return the path of its index page.
+
+    Raises SDNError when a chapter has not been run, is stale or damaged, with the command that
+    mends it, and when Sphinx has any warning, with the warnings.
+    """
+    place = layout(profile, root)
+    with locked(place, report):
+        reasons = {name: stale(place, name) for name in place.chapters()}
+        problems = "; ".join(f"{name}: {reason}" for name, reason in reasons.items() if reason)
+        if problems:
+            remedy = f"run `sdn reproduce --profile {profile}` first"
+            raise SDNError(f"the book cannot be rendered ({problems}): {remedy}")
+        source = assemble(place)
+        made = run_sphinx(place, source)
+        copy_mathjax(made / "_static" / "mathjax")
+        target = place.root / "_build" / "html"
+        with files.alone(target):
+            publish(made, target)
+    index = target / "index.html"
+    report(f"book of profile {place.profile}: open {place.relative(index)}")
+    return index
+
+
+def assemble(place: Layout) -> Path:
+    """Lay prose pages, executed chapters, configuration and status page out; return the folder."""
+    import nbformat
+    import yaml
+
+    target = place.build / "source"
+    remove(target)
+    skip = shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints", "_build")
+    shutil.copytree(place.book, target, ignore=skip)
+    for name in place.chapters():
+        notebook = nbformat.read(place.executed(name), as_version=4)
+        for cell in notebook.cells:
+            if INJECTED in cell.metadata.get("tags", []):
+                cell.metadata["tags"].append("hide-input")
+                cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this run"}
+        nbformat.write(notebook, target / f"{name}.ipynb")
+    config = yaml.safe_load((place.root / "_config.yml").read_text(encoding="utf-8"))
+    if place.profile == "smoke":
+        config.setdefault("html", {})["announcement"] = smoke_note(place.book)
+    files.write_text(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
+    records = [read_record(place, name) for name in place.chapters()]
+    files.write_text(target / "status.md", status_page(place.book / "status.md", records))
+    if (page := place.book / "speed.md").exists():
+        measured = place.root / "results" / "benchmarks"
+        files.write_text(target / page.name, speed_page(page, measured, target / "_static"))
+    return target
+
+
+def run_sphinx(place: Layout, source: Path) -> Path:
+    """Run Jupyter Book with every warning an error; return the folder of the HTML."""
+    output = place.build / "render"
+    remove(output)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+    command += [str(source), "--path-output", str(output), "--config", str(source / "_config.yml")]
+    command += ["-n", "-W", "--keep-going"]
+    with kernel_environment(place.root):
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, "MPLBACKEND": "Agg", "NO_COLOR": "1"},
+            cwd=place.root,
+            check=False,
+        )
+    log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).replace(f"{source}/", "")
+    files.write_text(place.build / "render.log", log)
+    made = output / "_build" / "html"
+    if done.returncode != 0 or not (made / "index.html").exists():
+        lines = log.splitlines()
+        problems = [line for line in lines if re.search(r"WARNING|ERROR|CRITICAL|Error:", line)]
+        problems = problems or lines[-15:]
+        shown = "\n  ".join(dict.fromkeys(problems[:40]))
+        log_file = place.relative(place.build / "render.log")
+        raise SDNError(f"the book did not render (all of it in {log_file}):\n  {shown}")
+    return made
+
+
+def copy_mathjax(folder: Path) -> None:
+    """Copy the one MathJax file that the pages load; it needs no fonts and no other file."""
+    spec = importlib.util.find_spec("sphinx-mathjax-offline")
+    if spec is None or not spec.origin:
+        raise SDNError(
+            "sphinx-mathjax-offline is not installed, and formulas need its MathJax: "
+            "pip install -r requirements.lock"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(Path(spec.origin).parent / "static" / "mathjax" / MATHJAX, folder / MATHJAX)
+
+
+def publish(made: Path, target: Path) -> Path:
+    """Move rendered HTML to where it is read, in one step for whoever has it open.
+
+    `target` may be a link, or on another disk than `made`. Where it cannot be moved aside, as a
+    mount cannot, what is in it is replaced.
+    """
+    place = target.resolve()
+    if place.exists() and not place.is_dir():
+        raise SDNError(f"{target} is a file: move it away, the book's folder goes there")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    remove(place.with_name("html.old"))  # of earlier versions
+    files.remove_leftovers(place)
+    new, old = (place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.partial") for _ in range(2))
+    try:
+        shutil.move(made, new)
+    except PermissionError:
+        new = made  # nothing may be put beside the target
+    except shutil.Error as error:  # a list of (from, to, reason)
+        remove(new)
+        raise SDNError(f"{target} could not be written: {error.args[0][0][2]}") from None
+    try:
+        if place.exists():
+            place.rename(old)
+        new.rename(place)
+    except OSError as error:
+        if old.exists():
+            old.rename(place)
+        if error.errno not in (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM):
+            raise
+        for path in place.iterdir():
+            remove(path)
+        shutil.copytree(new, place, dirs_exist_ok=True)
+        remove(new)
+    remove(old)
+    return target
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link (not what it points to) or a folder with all that is in it, if any."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)

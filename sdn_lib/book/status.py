@@ -1,0 +1,81 @@
+"""The page on status: which run, on which machine, every output of the book came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sdn_lib.book.pages import commit, describe_hardware, fill, table
+from sdn_lib.machine import gigabytes, seconds
+
+
+def status_page(page: Path, records: Sequence[dict]) -> str:
+    """Return the page (book/status.md), in Markdown, filled with the chapters' records."""
+    smoke = any(record["profile"] == "smoke" for record in records)
+    return fill(
+        page,
+        {
+            "smoke": smoke_note(page.parent) if smoke else "",
+            "runs": "\n".join(runs_table(records)),
+            "hardware": grouped(records, lambda r: describe_hardware(r["hardware"])),
+            "versions": grouped(
+                records, lambda r: ", ".join(f"{k} {v}" for k, v in r["versions"].items())
+            ),
+        },
+    )
+
+
+def smoke_note(book: Path) -> str:
+    """Return what is said of a book whose networks were trained for seconds only."""
+    return (book / "smoke.txt").read_text(encoding="utf-8").strip()
+
+
+def runs_table(records: Sequence[dict]) -> list[str]:
+    """Return the table of the chapters' runs, their sum, and who had parameters of its own."""
+    head = ("Chapter", "Time", "Peak memory", "Profile", "Seed", "Weights", "Commit", "Run (UTC)")
+    rows = [
+        (
+            f"[{r['title']}]({r['chapter']}.ipynb)",
+            seconds(r["seconds"]),
+            gigabytes(r["peak_memory_bytes"]),
+            r["profile"],
+            str(r["seed"]),
+            provenance(r["numbers"]),
+            commit(r["git"]),
+            r["started"].replace("T", " ")[:16],
+        )
+        for r in records
+    ]
+    total = sum(r["seconds"] for r in records)
+    peak = max(r["peak_memory_bytes"] for r in records)
+    lines = ["```{table}", ":class: sdn-status", "", *table(head, rows), "```"]
+    lines += ["", f"All chapters: {seconds(total)}, {gigabytes(peak)} at most.", ""]
+    for record in records:
+        usual = ("profile", "seed", "output_dir")
+        if other := {k: v for k, v in record["parameters"].items() if k not in usual}:
+            name = record["chapter"]
+            lines.append(f"- {name} ran with other parameters than its profile's: `{other}`")
+    return lines
+
+
+def grouped(records: Sequence[dict], describe: Callable[[dict], str]) -> str:
+    """Return one line for each distinct description, with its chapters where there are several."""
+    groups: dict[str, list[str]] = {}
+    for record in records:
+        groups.setdefault(describe(record), []).append(record["chapter"][:2])
+    if len(groups) == 1:
+        return f"- {next(iter(groups))}"
+    return "\n".join(
+        f"- {text} (chapter{'s' * (len(names) > 1)} {', '.join(names)})"
+        for text, names in groups.items()
+    )
+
+
+def provenance(numbers: dict) -> str:
+    """Return which runs a chapter loaded or trained, from the numbers glued as `run_NAME`."""
+    runs: dict[str, list[str]] = {}
+    for key, value in numbers.items():
+        if key.startswith("run_"):
+            runs.setdefault(str(value), []).append(key.removeprefix("run_"))
+    kinds = (f"{kind}: {', '.join(names)}" for kind, names in sorted(runs.items()))
+    return "; ".join(kinds) or "none"

@@ -1,0 +1,114 @@
+"""The book renders only what ran, without a warning, and is published in one step."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny_book import edit, run
+
+from sdn_lib.book.render import publish, render
+from sdn_lib.errors import SDNError
+
+
+def test_a_book_of_chapters_that_did_not_run_is_refused(root: Path) -> None:
+    run(root)
+    with pytest.raises(
+        SDNError, match="00_first: it has not been run.*sdn reproduce --profile smo"
+    ):
+        render("smoke", root=root)
+    run(root, chapters=None)
+    edit(root, 2, "print(0)")
+    with pytest.raises(SDNError, match="01_second: its code changed"):
+        render("smoke", root=root)
+
+
+def test_a_warning_stops_the_rendering(root: Path) -> None:
+    run(root, chapters=None)
+    (root / "book/index.md").write_text("# Tiny\n\nSee {doc}`nowhere` and {cite}`nobody1999`.\n")
+    with pytest.raises(SDNError) as caught:
+        render("smoke", root=root)
+    assert "nowhere" in str(caught.value) and "nobody1999" in str(caught.value)
+    assert not (root / "_build/html").exists()
+
+
+def page(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text(text)
+    return folder
+
+
+def test_a_book_is_published_over_a_link_and_leftovers(tmp_path: Path) -> None:
+    target = tmp_path / "_build" / "html"
+    made = page(tmp_path / "_build/cpu/render/html", "one")
+    assert publish(made, target) == target and not made.exists()
+    page(tmp_path / "_build/html.old", "left by an earlier version")
+    publish(page(made, "two"), target)
+    assert (target / "index.html").read_text() == "two"
+    assert sorted(p.name for p in target.parent.iterdir()) == ["cpu", "html"]
+
+    elsewhere = page(tmp_path / "elsewhere/pages", "old")
+    (elsewhere / "gone.html").write_text("old")
+    shutil.rmtree(target)
+    target.symlink_to(elsewhere)
+    publish(page(made, "three"), target)
+    assert target.is_symlink() and (elsewhere / "index.html").read_text() == "three"
+    assert [p.name for p in elsewhere.parent.iterdir()] == ["pages"]
+    assert not (elsewhere / "gone.html").exists()
+
+    shutil.rmtree(elsewhere)  # the link dangles
+    publish(page(made, "four"), target)
+    assert (elsewhere / "index.html").read_text() == "four"
+    target.unlink()
+    target.write_text("a file")
+    with pytest.raises(SDNError, match="html is a file: move it away"):
+        publish(page(made, "five"), target)
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EBUSY])
+def test_a_book_is_published_to_another_disk_and_into_a_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    target = page(tmp_path / "_build" / "html", "old")
+    (target / "gone.html").write_text("old")
+    made = page(tmp_path / "_build/cpu/render/html", "new")
+    rename, os_rename = Path.rename, os.rename
+
+    def refused(self: Path, to: Path) -> Path:
+        if code == errno.EBUSY and target == self:
+            raise OSError(code, os.strerror(code), str(self))
+        return rename(self, to)
+
+    def across(old: Path, new: Path, **options: object) -> None:
+        if Path(old) == made:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(old))
+        os_rename(old, new, **options)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    monkeypatch.setattr(os, "rename", across)
+    publish(made, target)
+    assert {p.name: p.read_text() for p in target.iterdir()} == {"index.html": "new"}
+    assert [p.name for p in target.parent.iterdir() if p.name.startswith(".")] == []
+    assert not made.exists()
+
+
+def test_a_full_disk_leaves_the_book_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, made = page(tmp_path / "html", "old"), page(tmp_path / "made", "new")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def across(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "rename", across)
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(SDNError, match="html could not be written: .*No space left"):
+        publish(made, target)
+    assert (target / "index.html").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["html", "made"]

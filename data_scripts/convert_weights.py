@@ -25,17 +25,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--order", choices=weights.ORDERS, default="hw", help="sides of a .mat's kernels"
     )
-    asked = parser.parse_args(arguments)
-    return program.run(lambda: _convert(asked), interrupted="nothing was written")
+    options = parser.parse_args(arguments)
+    return program.run(lambda: _convert(options), interrupted="nothing was written")
 
 
-def _convert(asked: argparse.Namespace) -> None:
+def _convert(options: argparse.Namespace) -> None:
     meta = weights.convert(
-        asked.source, asked.out, asked.depth, asked.preprocessing, asked.sha256, asked.order
+        options.source,
+        options.out,
+        options.depth,
+        options.preprocessing,
+        options.sha256,
+        options.order,
     )
     checked = "as it should be" if meta["checked"] else "not compared: none was given"
     print(
-        f"{asked.out}: {meta['network']} from {meta['file']}, SHA-256 {meta['sha256']}, {checked}"
+        f"{options.out}: {meta['network']} from {meta['file']}, SHA-256 {meta['sha256']}, {checked}"
     )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from sdn_lib import program
 from sdn_lib.data import painted_birds
-from sdn_lib.errors import counted
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,9 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _paint(folder: Path, **options: int | None) -> None:
     with program.Progress("painting", "pictures") as progress:
         made = painted_birds.generate(folder, **options, progress=progress)
-    train, test = (len(made.indices(split)) for split in ("train", "test"))
-    images = counted(train, "image")
-    print(f"{made.folder}: {images} to train on, {test} to test on", file=sys.stderr)
+    print(made.summary, file=sys.stderr)
 
 
 if __name__ == "__main__":

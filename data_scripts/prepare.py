@@ -28,20 +28,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--subset", action="store_true", help="RAW holds a part of the data set")
     parser.add_argument("--classes", type=int, nargs="+", help="keep only these class ids")
     parser.add_argument("--processes", type=int, help="default: one a core")
-    asked = parser.parse_args(arguments)
-    return program.run(lambda: _prepare(asked), interrupted="nothing was written")
+    options = parser.parse_args(arguments)
+    return program.run(lambda: _prepare(options), interrupted="nothing was written")
 
 
-def _prepare(asked: argparse.Namespace) -> None:
-    check_processes(asked.processes)
-    reading = READERS[asked.dataset](asked.raw, subset=asked.subset, classes=asked.classes)
+def _prepare(options: argparse.Namespace) -> None:
+    check_processes(options.processes)
+    reading = READERS[options.dataset](options.raw, subset=options.subset, classes=options.classes)
     with program.Progress("preparing", "pictures") as progress:
         made = photographs.prepare(
-            reading, asked.out, asked.size, asked.crop, asked.resize, asked.processes, progress
+            reading,
+            options.out,
+            options.size,
+            options.crop,
+            options.resize,
+            options.processes,
+            progress,
         )
-    train, test = (len(made.indices(split)) for split in ("train", "test"))
-    images = counted(train, "image")
-    print(f"{made.folder}: {images} to train on, {test} to test on", file=sys.stderr)
+    print(made.summary, file=sys.stderr)
     source = made.manifest["source"]
     mended = counted(source["captions_mended"], "caption")
     repeated = counted(source["files_repeated_to_ten"], "picture")
@@ -52,12 +56,12 @@ def _prepare(asked: argparse.Namespace) -> None:
 def _note_unreadable(captions: Sequence[str]) -> None:
     from sdn_lib import text  # brings PyTorch, which takes a while
 
-    found = {caption: said for caption in captions if (said := text.remarks(caption))}
-    if found:
-        caption, said = next(iter(found.items()))
+    remarks = {caption: own for caption in captions if (own := text.remarks(caption))}
+    if remarks:
+        caption, first = next(iter(remarks.items()))
         print(
-            f"note: {counted(sum(map(found.__contains__, captions)), 'caption')} cannot be read "
-            f"whole; the first, {text.quoted(caption)}: {', and '.join(said)}",
+            f"note: {counted(sum(map(remarks.__contains__, captions)), 'caption')} cannot be read "
+            f"whole; the first, {text.quoted(caption)}: {', and '.join(first)}",
             file=sys.stderr,
         )
 

@@ -11,19 +11,15 @@ A prepared folder holds
 `manifest.json`       the source, and size and SHA-256 of every file above
 ====================  =======================================================================
 
-The folder appears in one piece (written beside its place, then renamed), so a folder with a
-manifest is a finished one. A folder that cannot be renamed, a disk of its own for example, is
-filled within, its manifest last.
+The folder appears in one piece (`folders.writing`), its manifest last, so a folder with a manifest
+is a finished one.
 """
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from sdn_lib import files
+from sdn_lib.data import folders
 from sdn_lib.data.clutter import is_clutter
 from sdn_lib.errors import SDNError, counted, near
 
@@ -78,6 +75,12 @@ class Prepared:
         text = "".join(f"{name}:{files[name]['sha256']}\n" for name in sorted(files))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def summary(self) -> str:
+        """Where the data set lies and how many images there are, in words."""
+        train, test = (len(self.indices(split)) for split in SPLITS)
+        return f"{self.folder}: {counted(train, 'image')} to train on, {test} to test on"
+
     def indices(self, split: str) -> np.ndarray:
         """Return the int64 positions of the images of one split, in stored order."""
         if split not in SPLITS:
@@ -112,29 +115,22 @@ def write(
     try:
         _check_place(folder, place)
         _check_lengths(count, captions, class_ids, names, splits, arrays)
-        home = _home(place)
-        with files.alone(home / f"{place.name}.partial"):
-            _remove_leftovers(place)
-            new = home / f".{place.name}.{uuid.uuid4().hex[:8]}.partial"
-            try:
-                (new / "arrays").mkdir(parents=True)
-                _write_images(new / "images.npy", images, count)
-                for name, array in arrays.items():
-                    _write_array(new / "arrays" / f"{name}.npy", array)
-                index = {
-                    "names": list(names),
-                    "class_ids": [int(c) for c in class_ids],
-                    "splits": list(splits),
-                }
-                _dump(new / "captions.json", [list(c) for c in captions])
-                _dump(new / "index.json", index)
-                _dump(new / "tables.json", tables)
-                sums = _sums(new)
-                known = {"format": FORMAT, "count": count, "source": dict(source or {})}
-                _dump(new / "manifest.json", {**known, "files": sums}, indent=1)
-                _swap(new, place)
-            finally:
-                shutil.rmtree(new, ignore_errors=True)
+        with folders.writing(place, last="manifest.json") as new:
+            (new / "arrays").mkdir()
+            _write_images(new / "images.npy", images, count)
+            for name, array in arrays.items():
+                _write_array(new / "arrays" / f"{name}.npy", array)
+            index = {
+                "names": list(names),
+                "class_ids": [int(c) for c in class_ids],
+                "splits": list(splits),
+            }
+            _dump(new / "captions.json", [list(c) for c in captions])
+            _dump(new / "index.json", index)
+            _dump(new / "tables.json", tables)
+            sums = _sums(new)
+            known = {"format": FORMAT, "count": count, "source": dict(source or {})}
+            _dump(new / "manifest.json", {**known, "files": sums}, indent=1)
     except OSError as error:
         if error.errno is None:  # not from the system, but from whoever makes the images
             raise
@@ -165,7 +161,7 @@ def _load(folder: Path, verify: bool) -> Prepared:
                 f"{path} has {counted(path.stat().st_size, 'byte')}, the manifest says "
                 f"{want['bytes']}: {_remedy(folder)}"
             )
-        if verify and sha256(path) != want["sha256"]:
+        if verify and files.checksum(path) != want["sha256"]:
             raise PreparedError(
                 f"{path} does not match its SHA-256 in the manifest: {_remedy(folder)}"
             )
@@ -251,32 +247,12 @@ def _check_place(folder: Path, place: Path) -> None:
         return
     other = {path.name for path in place.iterdir() if not is_clutter(path.name)}
     other -= {"lost+found", *(name for name in other if name.startswith(f".{place.name}."))}
-    half = other <= OWN and _leftovers(place)  # killed while it was filled
+    half = other <= OWN and folders.leftovers(place)  # killed while it was filled
     if other and not half:
         raise PreparedError(
             f"{folder} exists and is no prepared folder (it has no manifest.json): "
             "choose another folder or empty this one"
         )
-
-
-def _home(place: Path) -> Path:
-    """Return the folder to make in what is to stand at `place`: the one above it, or itself."""
-    beside = os.access(place.parent, os.W_OK) or not place.is_dir()
-    return place.parent if beside and not os.path.ismount(place) else place
-
-
-def _leftovers(place: Path) -> list[Path]:
-    name = f".{glob.escape(place.name)}.????????.partial"
-    return [*place.parent.glob(name), *place.glob(name)]
-
-
-def _remove_leftovers(place: Path) -> None:
-    """Take away what killed writers left; nobody else is writing now."""
-    old = sorted(place.parent.glob(f".{glob.escape(place.name)}.????????.old"))
-    if old and not place.exists():
-        os.replace(old.pop(), place)  # killed between two renames
-    for left in [*_leftovers(place), *old]:
-        shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_images(path: Path, images, count: int) -> None:
@@ -314,49 +290,13 @@ def _write_array(path: Path, array: np.ndarray) -> None:
 
 def _sums(folder: Path) -> dict[str, dict[str, Any]]:
     return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        path.relative_to(folder).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": files.checksum(path),
+        }
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def _swap(new: Path, place: Path) -> None:
-    old = place.parent / f".{place.name}.{uuid.uuid4().hex[:8]}.old"
-    if new.parent == place:
-        _fill(new, place)
-        return
-    if place.exists():
-        try:
-            os.replace(place, old)
-        except OSError:  # a folder that is mounted, or not ours to rename
-            _fill(new, place)
-            return
-    try:
-        os.replace(new, place)
-    except OSError:
-        if old.exists():
-            os.replace(old, place)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _fill(new: Path, place: Path) -> None:
-    """Move what is in `new` into `place`, so that there is a manifest only when all is there."""
-    if new.parent != place:
-        # To the disk of `place` first, which may be another one, and full.
-        inside = place / new.name
-        try:
-            shutil.move(new, inside)
-            _fill(inside, place)
-        finally:
-            shutil.rmtree(inside, ignore_errors=True)
-        return
-    (place / "manifest.json").unlink(missing_ok=True)
-    for path in sorted(new.iterdir(), key=lambda path: path.name == "manifest.json"):
-        target = place / path.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        os.replace(path, target)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -404,5 +344,4 @@ def _dump(path: Path, value: Any, indent: int | None = None) -> None:
 
 def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return files.checksum(path)

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdn_lib.data import prepared
+from sdn_lib import files
+from sdn_lib.data import folders, prepared
 from sdn_lib.data.prepared import PreparedError
 from sdn_lib.errors import SDNError
 
@@ -170,7 +171,7 @@ def test_files_that_fit_their_manifest_and_make_no_sense_are_named(tmp_path, fil
     path, list_of = tmp_path / "birds" / file, tmp_path / "birds" / "manifest.json"
     path.write_text(content)
     manifest = json.loads(list_of.read_text())
-    manifest["files"][file] = {"bytes": len(content), "sha256": prepared.sha256(path)}
+    manifest["files"][file] = {"bytes": len(content), "sha256": files.checksum(path)}
     list_of.write_text(json.dumps(manifest))
     with pytest.raises(PreparedError, match=f"birds.*{file.split('/')[-1]}.*delete .*birds and"):
         prepared.load(tmp_path / "birds")
@@ -334,7 +335,7 @@ def test_a_full_or_forbidden_disk_is_one_line_and_leaves_nothing(
     def refuse(*_, **__):
         raise OSError(number, os.strerror(number), "somewhere")
 
-    monkeypatch.setattr(prepared, call, refuse)
+    monkeypatch.setattr(folders if call == "_swap" else prepared, call, refuse)
     with pytest.raises(PreparedError, match="birds cannot be written: somewhere: .*(space|choose)"):
         prepared.write(tmp_path / "birds", **parts())
     assert prepared.load(tmp_path / "birds").checksum == old.checksum

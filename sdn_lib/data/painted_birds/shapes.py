@@ -23,6 +23,9 @@ class Shape:
     when: str = ""
 
 
+STEPS = 5
+"""Points on a curve between two that the notation gives."""
+
 JOINTS = ("head", "tail", "wing", "legs", "body")
 JOINT_OF_INK = {
     "wing-": "wing",
@@ -76,7 +79,7 @@ def _shape(ink: str, points: np.ndarray, joint: str, when: str, rim: float) -> S
     return Shape(ink, joint or JOINT_OF_INK[ink], points, outer, when)
 
 
-def _catmull_rom(control: np.ndarray, closed: bool = True, steps: int = 5) -> np.ndarray:
+def _catmull_rom(control: np.ndarray, closed: bool = True) -> np.ndarray:
     """Points on the Catmull-Rom curve through `control` (n, 2); a doubled point makes a corner."""
     if closed:
         before, after = np.roll(control, 1, 0), np.roll(control, -1, 0)
@@ -84,7 +87,7 @@ def _catmull_rom(control: np.ndarray, closed: bool = True, steps: int = 5) -> np
     else:
         padded = np.concatenate([control[:1], control, control[-1:]])
         before, control, after, beyond = (padded[i : len(padded) - 3 + i] for i in range(4))
-    t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
+    t = np.linspace(0, 1, STEPS, endpoint=False)[None, :, None]
     a, b, c, d = (p[:, None] for p in (before, control, after, beyond))
     curve = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
     keep = np.abs(control - after).max(1) > 0

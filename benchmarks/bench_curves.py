@@ -15,7 +15,7 @@ import plain_port
 import record
 import torch
 
-from sdn_lib import distillation, profiles, runs, training
+from sdn_lib import distillation, learning, profiles, runs
 from sdn_lib.student import Student
 
 LAST = 50
@@ -76,7 +76,7 @@ def curves(stage: str, seed: int, steps: int) -> dict[str, tuple[float, float]]:
             optimiser = torch.optim.Adam(student.parameters(), lr=1e-3, fused=True)
         losses = []
         for step in range(steps):
-            chosen = training.batch_indices(len(rows), pictures_a_step, step, seed)
+            chosen = learning.batch_indices(len(rows), pictures_a_step, step, seed)
             words, pictures = text[chosen, :together].flatten(0, 1), runs.images(data, rows[chosen])
             if variant == "plain":
                 plain = getattr(plain_port, stage)

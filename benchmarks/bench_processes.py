@@ -12,7 +12,7 @@ from pathlib import Path
 import record
 import torch
 
-from sdn_lib import distillation, training
+from sdn_lib import distillation, learning
 from sdn_lib.profiles import TrainConfig
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
@@ -20,7 +20,7 @@ from sdn_lib.teacher import Teacher
 SIZE, BATCH, STEPS = 128, 16, 12
 
 
-class Noise(training.Task):
+class Noise(learning.Task):
     """A student of VGG19 at half width under stage two, on noise."""
 
     size = 1000
@@ -46,7 +46,7 @@ class Noise(training.Task):
 def work() -> None:
     """Train a few steps and print the median seconds of a step, once."""
     settings = TrainConfig(STEPS, batch=BATCH, clip=0.0, log_every=1, checkpoint_every=STEPS + 1)
-    log = training.fit(Noise(), settings)
+    log = learning.fit(Noise(), settings)
     if os.environ["RANK"] == "0":
         ends = [entry["seconds"] for entry in log]
         steps = [b - a for a, b in zip(ends, ends[1:], strict=False)]

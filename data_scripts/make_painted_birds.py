@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sdn_lib import program
 from sdn_lib.data import painted_birds
+from sdn_lib.progress import Progress
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _paint(folder: Path, **options: int | None) -> None:
-    with program.Progress("painting", "pictures") as progress:
+    with Progress("painting", "pictures") as progress:
         made = painted_birds.generate(folder, **options, progress=progress)
     print(made.summary, file=sys.stderr)
 

@@ -12,6 +12,7 @@ from sdn_lib.data import photographs
 from sdn_lib.data.parallel import check_processes
 from sdn_lib.data.photographs import cub, flowers, folder
 from sdn_lib.errors import counted
+from sdn_lib.progress import Progress
 
 READERS = {"birds": cub.read, "flowers": flowers.read, "folder": folder.read}
 
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _prepare(options: argparse.Namespace) -> None:
     check_processes(options.processes)
     reading = READERS[options.dataset](options.raw, subset=options.subset, classes=options.classes)
-    with program.Progress("preparing", "pictures") as progress:
+    with Progress("preparing", "pictures") as progress:
         made = photographs.prepare(
             reading,
             options.out,

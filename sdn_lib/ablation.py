@@ -30,10 +30,10 @@ from sdn_lib import (
     evaluation,
     files,
     gaps,
+    learning,
     machine,
     profiles,
     runs,
-    training,
     vgg,
 )
 from sdn_lib.data import prepared
@@ -151,7 +151,7 @@ def _block(layer: nn.Module, norm: nn.Module) -> tuple[nn.Module, ...]:
     return layer, norm, nn.ReLU(inplace=True)
 
 
-class AblationTask(runs.DistillationTask):
+class AblationTask(learning.DistillationTask):
     """A student under one mode of a row: its captions, embedded as in a table of all of them."""
 
     def __init__(self, row: Row, data, student, teacher, loss, table, encoder=None) -> None:
@@ -338,7 +338,7 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
         if row.normalised and mode != "pixels":
             task.loss = loss()
             task.loss = loss(equal_weights(task, seed, plan.batch))
-        log = training.fit(task, plan, title=f"{name} {seed}, {mode}")
+        log = learning.fit(task, plan, title=f"{name} {seed}, {mode}")
         steps[mode], last[mode] = plan.steps, log[-1]["total"]
     student.eval().requires_grad_(False)
     scores, strip = judge(student, profile, fixed)
@@ -350,7 +350,7 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - began, 1),
         "threads": torch.get_num_threads(),
         "device": devices.describe(devices.best()),
-        "precision": training.ran_in(profile.stage_one, devices.best()),
+        "precision": learning.ran_in(profile.stage_one, devices.best()),
         "command": f"sdn ablate {name} --seeds {seed} --profile {profile.name}",
         "hardware": machine.hardware(),
         "versions": machine.versions(),

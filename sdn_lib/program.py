@@ -1,12 +1,10 @@
-"""What every program of the project does alike: its exit status, its errors, its progress."""
+"""What every program of the project does alike: its exit status and its errors."""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
-from types import TracebackType
 
 from sdn_lib.errors import SDNError
 from sdn_lib.files import explain
@@ -46,39 +44,3 @@ def run(work: Callable[[], int | None], interrupted: str = "") -> int:
     except OSError as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         return 2
-
-
-class Progress:
-    """Things done, on standard error: a bar in a terminal, elsewhere a line now and then.
-
-    Call it with how many are done and how many there are. In a log there is a line every `every`
-    seconds, and one when all are done. As a context it ends the bar, whatever happens.
-    """
-
-    def __init__(self, title: str, unit: str, every: float = 30.0) -> None:
-        self.title, self.unit, self.every = title, unit, every
-        self._bar, self._said = None, time.monotonic()
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show that `done` of `total` are done."""
-        if sys.stderr.isatty():
-            if self._bar is None:
-                from tqdm import tqdm
-
-                self._bar = tqdm(total=total, desc=self.title, unit=f" {self.unit}")
-            self._bar.update(done - self._bar.n)
-        elif done >= total or time.monotonic() - self._said >= self.every:
-            self._said = time.monotonic()
-            print(f"{self.title}: {done:,} of {total:,} {self.unit}", file=sys.stderr, flush=True)

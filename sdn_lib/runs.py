@@ -25,30 +25,29 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sdn_lib import (
-    checkpoints,
     devices,
     distillation,
     evaluation,
     files,
+    learning,
     machine,
     processes,
     profiles,
-    training,
     vgg,
     weights,
 )
 from sdn_lib.data import painted_birds, prepared
-from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
 from sdn_lib.evaluation import Evaluator
+from sdn_lib.learning import checkpoints
 from sdn_lib.profiles import DataConfig, Profile, TrainConfig
+from sdn_lib.progress import Progress
 from sdn_lib.randomness import Numbered, stream
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
-from sdn_lib.text import CharCNNRNN, joint_embedding_loss, to_indices
+from sdn_lib.text import CharCNNRNN
 
 NEEDS = {
     "evaluator": (),
@@ -125,230 +124,8 @@ def painted(wanted: DataConfig) -> prepared.Prepared:
     with files.alone(folder):
         if prepared.is_prepared(folder, source):
             return prepared.load(folder)
-        bar = training.Progress("painting birds", wanted.species * wanted.images_per_species)
-        data = painted_birds.generate(folder, **config, progress=lambda done, _: bar.update(done))
-        bar.close()
-    return data
-
-
-# --- tasks: what `training.fit` trains ------------------------------------------------------
-
-
-class AttributeTask(training.Task):
-    """Attributes and species from pictures: how teacher and evaluator learn to see.
-
-    `trunk` maps images to features (batch, width); one linear head an attribute, one for species.
-    """
-
-    def __init__(
-        self, data: prepared.Prepared, trunk: nn.Module, width: int, species: bool = True
-    ) -> None:
-        super().__init__()
-        self.rows = data.indices("train")
-        self.size = len(self.rows)
-        self.data, self.trunk = data, trunk
-        self.names = list(data.tables["attributes"])
-        counts = {name: len(data.tables["attributes"][name]) for name in self.names}
-        classes, labels = np.unique(data.class_ids[self.rows], return_inverse=True)
-        self.labels = labels
-        self.heads = nn.ModuleDict({n: nn.Linear(width, c) for n, c in counts.items()})
-        self.species = nn.Linear(width, len(classes)) if species else None
-
-    def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
-        """Return images (batch, 3, h, w), attributes (batch, A) and species (batch,)."""
-        chosen = training.batch_indices(self.size, batch, step, seed)
-        rows = self.rows[chosen]
-        return {
-            "images": images(self.data, rows),
-            "attributes": torch.from_numpy(self.data.arrays["attributes"][rows].astype(np.int64)),
-            "species": torch.from_numpy(self.labels[chosen]),
-        }
-
-    def forward(self, images: Tensor, attributes: Tensor, species: Tensor) -> LayerLosses:
-        """Return cross-entropies: one an attribute, and the species' where it is learned."""
-        features = self.trunk(images)
-        losses = LayerLosses()
-        for column, name in enumerate(self.names):
-            logits = self.heads[name](features).float()
-            losses[name] = F.cross_entropy(logits, attributes[:, column])
-        if self.species is not None:
-            losses["species"] = F.cross_entropy(self.species(features).float(), species)
-        return losses
-
-
-class TeacherFeatures(nn.Module):
-    """The top of a teacher as features: pool5, averaged to at most 2x2 cells and flattened."""
-
-    def __init__(self, teacher: Teacher) -> None:
-        super().__init__()
-        self.teacher = teacher
-        self.width = teacher.table[-1].channels * 4
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return (batch, 4 x channels of pool5)."""
-        return F.adaptive_avg_pool2d(self.teacher(images)["pool5"], 2).flatten(1)
-
-
-class TextTask(training.Task):
-    """The joint embedding of captions and the frozen teacher's features of their pictures.
-
-    Each batch holds `batch` different species, one picture and one caption of each. Where the
-    attributes are known, most batches are hard: birds that share values of up to half of them, as
-    many as leave enough species, so that the others have to be read. Beside it a linear head an
-    attribute then learns to name from the embedding what the caption tells, as the teacher learned
-    to name what the picture shows.
-    """
-
-    HARD = 0.75
-    divisible = False
-
-    def __init__(
-        self, data: prepared.Prepared, encoder: CharCNNRNN, features: nn.Module, width: int
-    ) -> None:
-        super().__init__()
-        self.rows = data.indices("train")
-        self.data, self.encoder = data, encoder
-        parts = [part for part in np.array_split(self.rows, 64) if len(part)]
-        with torch.no_grad(), devices.borrowed(features) as device:
-            seen = [features(images(data, part).to(device)).cpu() for part in parts]
-        seen = torch.cat(seen).float()
-        self.seen = (seen - seen.mean(0)) / (seen.std(0) + 1e-3)
-        self.project = nn.Linear(width, encoder.text_dim)
-        nn.init.normal_(self.project.weight, std=0.3 / width**0.5)
-        known = data.tables.get("attributes", {})
-        self.heads = nn.ModuleDict(
-            {name: nn.Linear(encoder.text_dim, len(values)) for name, values in known.items()}
-        )
-        self.species = data.class_ids[self.rows]
-        self.attributes = np.asarray(data.arrays["attributes"])[self.rows] if known else None
-        self.size = len(np.unique(self.species))
-
-    def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
-        """Return features (batch, width) and characters (batch, 201).
-
-        Where attributes are known, also told (batch, attributes): the index of the value that the
-        caption names, -1 where it names none.
-        """
-        if batch > self.size:
-            raise SDNError(f"batch {batch} exceeds the {self.size} species of the data: lower it")
-        draw = stream("text", seed, step)
-        pool = draw.permutation(len(self.rows))
-        if self.heads and draw.random() < self.HARD:
-            like = self.attributes[pool[0]]
-            for column in draw.permutation(len(like))[: len(like) // 2]:
-                fewer = pool[self.attributes[pool, column] == like[column]]
-                if len(np.unique(self.species[fewer])) >= batch:
-                    pool = fewer
-        first = np.unique(self.species[pool], return_index=True)[1]
-        chosen = pool[draw.permutation(first)[:batch]]
-        rows = self.rows[chosen]
-        lines = [draw.integers(len(self.data.captions[row])) for row in rows]
-        texts = [self.data.captions[row][k] for row, k in zip(rows, lines, strict=True)]
-        sample = {"features": self.seen[chosen], "characters": to_indices(texts)}
-        if self.heads:
-            mentions = self.data.arrays["mentions"][rows, lines]
-            told = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
-            sample["told"] = torch.from_numpy(told)
-        return sample
-
-    def forward(
-        self, features: Tensor, characters: Tensor, told: Tensor | None = None
-    ) -> LayerLosses:
-        """Return the joint embedding loss, and the mean cross-entropy of naming what is told."""
-        embeddings = self.encoder(characters)
-        losses = LayerLosses(
-            joint_embedding=joint_embedding_loss(self.project(features), embeddings)
-        )
-        if told is None:
-            return losses
-        named = [
-            F.cross_entropy(head(embeddings).float(), told[:, k], ignore_index=-1, reduction="sum")
-            for k, head in enumerate(self.heads.values())
-        ]
-        losses["naming"] = torch.stack(named).sum() / (told >= 0).sum().clamp_min(1)
-        return losses
-
-
-class DistillationTask(training.Task):
-    """A student under a loss (student, teacher, text, images) -> LayerLosses: a stage, mostly.
-
-    `embeddings` (images, captions, text_dim) saves the encoder's pass in a long training; without
-    them each batch is encoded as it comes. An epoch is every picture with one random caption, or
-    with `pairs` every picture with every caption, as the authors have it. With `together` above 1 a
-    batch holds that many captions of each of its pictures, which the teacher looks at once.
-    """
-
-    def __init__(
-        self,
-        data: prepared.Prepared,
-        student: Student,
-        teacher: Teacher | None,
-        encoder: CharCNNRNN,
-        loss: Callable[..., LayerLosses],
-        embeddings: np.ndarray | None = None,
-        pairs: bool = False,
-        together: int = 1,
-    ) -> None:
-        super().__init__()
-        self.rows = data.indices("train")
-        self.data, self.loss = data, loss
-        self.captions = len(data.captions[self.rows[0]])
-        if together < 1 or self.captions % together:
-            raise SDNError(
-                f"captions_together is {together}: take a divisor of {self.captions}, the captions "
-                "of a picture"
-            )
-        self.groups = self.captions // together if pairs else 1
-        self.size = len(self.rows) * self.groups
-        self.embeddings, self.together, self.divisible = embeddings, together, together == 1
-        self.student, self.teacher_and_encoder = student, (teacher, encoder)
-        self.frozen = tuple(n for n in (teacher, encoder) if isinstance(n, nn.Module))
-
-    def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
-        """Return images (batch / together, 3, h, w), and characters or text of batch captions.
-
-        The captions of an image stand in a row. SDNError where they do not share a batch evenly.
-        """
-        k = self.together
-        if batch % k:
-            raise SDNError(f"batch {batch} is no multiple of captions_together, {k}")
-        places = training.batch_indices(self.size, batch // k, step, seed)
-        if self.groups > 1:
-            places, group = np.divmod(places, self.groups)
-            chosen = (group[:, None] * k + np.arange(k)).ravel()
-        elif k > 1:
-            draw = stream("captions", seed, step)
-            chosen = np.concatenate([draw.permutation(self.captions)[:k] for _ in places])
-        else:
-            chosen = stream("captions", seed, step).integers(self.captions, size=batch)
-        seen = self.rows[places]
-        rows = np.repeat(seen, k)
-        sample = {"images": images(self.data, seen)}
-        if self.embeddings is not None:
-            sample["text"] = torch.from_numpy(self.embeddings[rows, chosen]).float()
-        else:
-            lines = [self.data.captions[row][c] for row, c in zip(rows, chosen, strict=True)]
-            sample["characters"] = to_indices(lines)
-        return sample
-
-    def forward(
-        self, images: Tensor, text: Tensor | None = None, characters: Tensor | None = None
-    ) -> LayerLosses:
-        """Return the losses by layer."""
-        teacher, _ = self.teacher_and_encoder
-        text = self.embed(characters) if text is None else text
-        return self.loss(self.student, teacher, text, images)
-
-    @torch.no_grad()
-    def embed(self, characters: Tensor) -> Tensor:
-        """Return embeddings (batch, text_dim) of characters (batch, 201)."""
-        return self.teacher_and_encoder[1](characters)
-
-
-def images(data: prepared.Prepared, rows: np.ndarray) -> Tensor:
-    """Return images of the given rows, float32 (n, 3, height, width) RGB 0..1, channels last."""
-    chunk = torch.from_numpy(np.ascontiguousarray(data.images[rows]))
-    return chunk.permute(0, 3, 1, 2).float().div_(255)
+        with Progress("painting birds", "pictures") as progress:
+            return painted_birds.generate(folder, **config, progress=progress)
 
 
 # --- load, else train -----------------------------------------------------------------------
@@ -410,7 +187,7 @@ def load(name: str, profile: Profile, folder: Path) -> Run:
     norm = name in STUDENTS and profile.network.student_norm
     model = build(name, profile, norm)
     checkpoints.load_weights(folder / "weights.safetensors", model)
-    log = training.read_log(folder / "log.jsonl")
+    log = learning.log.read(folder / "log.jsonl")
     if name in STUDENTS:
         model.fold()
     model.eval().requires_grad_(False)
@@ -496,7 +273,7 @@ def _train(name: str, profile: Profile, folder: Path) -> Run:
         task, finish = make_task(name, profile)
     pictures = name in STUDENTS and processes.rank() == 0
     lapse = TimeLapse(name, profile, folder) if pictures else None
-    log = training.fit(task, config, folder, on_step=lapse, title=name)
+    log = learning.fit(task, config, folder, on_step=lapse, title=name)
     model = finish(task)
     facts = {
         "name": name,
@@ -505,7 +282,7 @@ def _train(name: str, profile: Profile, folder: Path) -> Run:
         "command": f"sdn train {name} --profile {profile.name}",
         "hardware": machine.hardware(),
         "device": devices.describe(devices.best()),
-        "precision": training.ran_in(config, devices.best()),
+        "precision": learning.ran_in(config, devices.best()),
         "processes": processes.count(),
         **code,
         "data": data_of(name, profile).checksum,
@@ -515,7 +292,7 @@ def _train(name: str, profile: Profile, folder: Path) -> Run:
         "weights": "float16",
     }
     if processes.rank() == 0:
-        training.write_log(folder / "log.jsonl", log)
+        learning.log.write(folder / "log.jsonl", log)
         files.write_json(folder / "config.json", facts)
         # Last, as it is what says that the run is there.
         checkpoints.save_weights(folder / "weights.safetensors", model, {"name": name})
@@ -529,7 +306,7 @@ def _train(name: str, profile: Profile, folder: Path) -> Run:
 class TimeLapse:
     """Pictures of the same eight unseen captions while a student trains, one row a moment.
 
-    Called by `training.fit` after every step; kept as `time_lapse.png` beside `time_lapse.json`,
+    Called by `learning.fit` after every step; kept as `time_lapse.png` beside `time_lapse.json`,
     which holds the steps and captions.
     """
 
@@ -551,7 +328,7 @@ class TimeLapse:
             except SDNError:
                 pass  # pictures of earlier steps are lost; the training goes on
 
-    def __call__(self, step: int, task: training.Task) -> None:
+    def __call__(self, step: int, task: learning.Task) -> None:
         """Paint and save one row when `step` is one of the moments."""
         if step not in self.moments:
             return
@@ -605,7 +382,7 @@ def rehearse(name: str, profile: Profile) -> Run:
     settings = settings_of(name, profile)
     often = min(settings.log_every, profile.live_steps)
     settings = dataclasses.replace(settings, log_every=often)
-    log = training.fit(task, settings, stop_after=profile.live_steps, title=f"{name}, live")
+    log = learning.fit(task, settings, stop_after=profile.live_steps, title=f"{name}, live")
     model = finish(task)
     if name in STUDENTS:
         model.fold()
@@ -616,7 +393,7 @@ def rehearse(name: str, profile: Profile) -> Run:
 @devices.own_defaults()
 def make_task(
     name: str, profile: Profile, whole: bool = True
-) -> tuple[training.Task, Callable[[training.Task], nn.Module]]:
+) -> tuple[learning.Task, Callable[[learning.Task], nn.Module]]:
     """Return a run's task and the function that takes the finished network out of it.
 
     For a `whole` training of a student every caption is embedded beforehand.
@@ -625,20 +402,20 @@ def make_task(
     torch.manual_seed(settings_of(name, profile).seed)
     if name == "evaluator":
         network = build(name, profile)
-        task = AttributeTask(data, network.trunk, network.num_features, species=False)
+        task = learning.AttributeTask(data, network.trunk, network.num_features, species=False)
         network.heads = task.heads
         return task, lambda t: network.eval()
     if name == "teacher":
-        features = TeacherFeatures(build("teacher", profile, norm=True))
-        task = AttributeTask(data, features, features.width)
+        features = learning.TeacherFeatures(build("teacher", profile, norm=True))
+        task = learning.AttributeTask(data, features, features.width)
         return task, lambda t: features.teacher.fold()
     needs = {need: get(need, profile) for need in NEEDS[name]}
     torch.manual_seed(settings_of(name, profile).seed)
     if name == "text":
-        features = TeacherFeatures(needs["teacher"].model)
-        task = TextTask(data, build("text", profile), features, features.width)
+        features = learning.TeacherFeatures(needs["teacher"].model)
+        task = learning.TextTask(data, build("text", profile), features, features.width)
 
-        def finish(t: training.Task) -> nn.Module:
+        def finish(t: learning.Task) -> nn.Module:
             some = [data.captions[row][0] for row in task.rows]
             task.encoder.calibrate(some)
             return task.encoder.eval()
@@ -654,7 +431,7 @@ def make_task(
         loss = distillation.stage(name, weights={"image": settings.image_weight})
     table = embeddings(profile) if whole else None
     encoder, pairs = needs["text"].model, profile.photos is not None
-    task = DistillationTask(
+    task = learning.DistillationTask(
         data, student, teacher, encoder, loss, table, pairs, settings.captions_together
     )
     return task, lambda t: t.student.eval()
@@ -674,12 +451,11 @@ def embeddings(profile: Profile) -> np.ndarray:
     with files.alone(path):
         if not _embedded(path, key):
             lines = [line for lines in data.captions for line in lines]
-            bar, parts = training.Progress("embedding captions", len(lines)), []
-            with devices.borrowed(run.model):
+            parts = []
+            with Progress("embedding", "captions") as progress, devices.borrowed(run.model):
                 for start in range(0, len(lines), 2048):
                     parts.append(run.model.encode(lines[start : start + 2048]).half())
-                    bar.update(min(start + 2048, len(lines)))
-            bar.close()
+                    progress(min(start + 2048, len(lines)), len(lines))
             table = torch.cat(parts).view(len(data), -1, run.model.text_dim)
             checkpoints.save(path, {"embeddings": table}, key)
     return checkpoints.read(path)[0]["embeddings"].numpy()

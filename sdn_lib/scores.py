@@ -29,10 +29,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdn_lib import devices, evaluation, files, machine, profiles, runs, training
+from sdn_lib import devices, evaluation, files, learning, machine, profiles, runs
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
 from sdn_lib.profiles import Profile
+from sdn_lib.progress import Progress
 
 PART = 256
 ENOUGH = {"is": 5000, "fid": 10000, "kid": 1000, "frechet_efficientnet": 10000}
@@ -62,16 +63,18 @@ def generate(profile: Profile, name: str, folder: str | Path) -> Path:
             raise SDNError(f"{folder} holds pictures of another student: choose another folder")
     files.write_json(about, facts)
     captions = [data.captions[row][k] for row, k in _captions(data)]
-    bar = training.Progress("painting captions", len(captions))
-    with devices.borrowed(run.model), devices.borrowed(encoder.model):
+    with (
+        Progress("painting", "captions") as progress,
+        devices.borrowed(run.model),
+        devices.borrowed(encoder.model),
+    ):
         for start in range(0, len(captions), PART):
             path = _part(folder, start)
             if not path.exists():
                 painted = runs.paint(run.model, encoder.model, captions[start : start + PART])
                 with files.writing(path) as partial, partial.open("wb") as file:
                     np.save(file, runs.to_uint8(painted))
-            bar.update(min(start + PART, len(captions)))
-    bar.close()
+            progress(min(start + PART, len(captions)), len(captions))
     return folder
 
 
@@ -183,7 +186,7 @@ def r_precision(
     """
     data = runs.dataset(profile)
     teacher, encoder = runs.get("teacher", profile).model, runs.get("text", profile).model
-    features = runs.TeacherFeatures(teacher)
+    features = learning.TeacherFeatures(teacher)
     draw = np.random.default_rng(seed)
 
     @torch.no_grad()

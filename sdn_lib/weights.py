@@ -22,9 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sdn_lib import checkpoints, vgg
+from sdn_lib import vgg
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError, near
+from sdn_lib.learning import checkpoints
 from sdn_lib.teacher import PREPROCESSING, Teacher
 
 ORDERS = ("hw", "wh")

@@ -15,7 +15,8 @@ import second_device
 import torch
 from torch import nn
 
-from sdn_lib import ablation, devices, evaluation, gaps, profiles, runs, scores, training
+from sdn_lib import ablation, devices, evaluation, gaps, learning, profiles, runs, scores
+from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError
 from sdn_lib.student import Student
 from sdn_lib.text import CharCNNRNN
@@ -106,13 +107,13 @@ def test_a_device_with_bf16_trains_in_it(trained, q, name, monkeypatch):
     config = dataclasses.replace(
         runs.settings_of(name, q), steps=2, batch=8, precision="bf16", log_every=1
     )
-    assert training.ran_in(config, devices.best()) == "bf16"
+    assert learning.ran_in(config, devices.best()) == "bf16"
     task, _ = runs.make_task(name, q, whole=False)
-    log = training.fit(task, config)
+    log = learning.fit(task, config)
     assert log[0]["total"] == pytest.approx(trained[name].log[0]["total"], rel=0.2)
 
 
-class Fit(training.Task):
+class Fit(learning.Task):
     """Fits a line, a frozen network beside it."""
 
     size = 16
@@ -124,11 +125,11 @@ class Fit(training.Task):
         self.frozen = (nn.Linear(1, 1).requires_grad_(False),)
 
     def sample(self, step, seed, batch):
-        rows = training.batch_indices(self.size, batch, step, seed)
+        rows = learning.batch_indices(self.size, batch, step, seed)
         return {"x": torch.from_numpy(rows).float()[:, None] / self.size}
 
     def forward(self, x):
-        return training.LayerLosses(line=(self.net(x) - self.frozen[0](x)).square().mean())
+        return LayerLosses(line=(self.net(x) - self.frozen[0](x)).square().mean())
 
 
 SETTINGS = profiles.TrainConfig(
@@ -138,19 +139,19 @@ SETTINGS = profiles.TrainConfig(
 
 def test_an_interrupted_training_goes_on(device, tmp_path):
     whole, first, second = Fit(), Fit(), Fit()
-    log = training.fit(whole, SETTINGS)
-    training.fit(first, SETTINGS, tmp_path, stop_after=7)
-    resumed = training.fit(second, SETTINGS, tmp_path)
+    log = learning.fit(whole, SETTINGS)
+    learning.fit(first, SETTINGS, tmp_path, stop_after=7)
+    resumed = learning.fit(second, SETTINGS, tmp_path)
     assert [e["total"] for e in resumed] == pytest.approx([e["total"] for e in log], rel=1e-5)
     for task in (whole, second):
         assert devices.of(task).type == devices.of(task.frozen[0]).type == "cpu"
 
 
 def test_a_state_of_one_device_resumes_on_another(device, tmp_path, monkeypatch):
-    training.fit(Fit(), SETTINGS, tmp_path, stop_after=5)
+    learning.fit(Fit(), SETTINGS, tmp_path, stop_after=5)
     monkeypatch.setenv(devices.VARIABLE, "cpu")
-    log = training.fit(Fit(), SETTINGS, tmp_path)
-    alone = training.fit(Fit(), SETTINGS)
+    log = learning.fit(Fit(), SETTINGS, tmp_path)
+    alone = learning.fit(Fit(), SETTINGS)
     assert [e["total"] for e in log] == pytest.approx([e["total"] for e in alone], rel=1e-4)
 
 
@@ -163,7 +164,7 @@ def test_a_failure_puts_the_networks_back(device):
 
     task = Broken()
     with pytest.raises(SDNError, match="picture 6 is damaged"):
-        training.fit(task, SETTINGS)
+        learning.fit(task, SETTINGS)
     assert devices.of(task).type == devices.of(task.frozen[0]).type == "cpu"
 
 
@@ -222,7 +223,7 @@ def test_too_little_memory_is_said_in_one_line(device):
             raise torch.OutOfMemoryError("tried to allocate 2.00 TiB")
 
     with pytest.raises(SDNError, match="too little memory for training in batches of 4: lower"):
-        training.fit(Greedy(), SETTINGS)
+        learning.fit(Greedy(), SETTINGS)
 
 
 def test_a_device_that_is_not_here_is_named(monkeypatch):
@@ -247,7 +248,7 @@ def test_batches_are_read_ahead_in_order_and_all_of_them(device):
     task = Watched()
     for steps in (range(0), range(3, 4), range(5, 12)):
         task.asked.clear()
-        batches = list(training._batches(task, SETTINGS, steps, devices.best()))
+        batches = list(learning.loop._batches(task, SETTINGS, steps, devices.best()))
         assert task.asked == list(steps) and len(batches) == len(steps)
         for step, batch in zip(steps, batches, strict=True):
             assert batch["x"].device.type == device.type
@@ -296,7 +297,7 @@ def test_a_user_s_defaults_change_no_training(on_cpu, change, monkeypatch):
         live = runs.rehearse("teacher", on_cpu)
         loaded = runs.get("teacher", on_cpu).model
         with torch.no_grad():
-            log = training.fit(task, SETTINGS)
+            log = learning.fit(task, SETTINGS)
         kept = torch.get_default_dtype(), torch.get_default_device().type
     finally:
         torch.set_default_dtype(torch.float32)

@@ -17,11 +17,11 @@ from matconvnet import matconvnet
 from reference import regenerate_inputs as inputs
 from torch.utils.checkpoint import checkpoint
 
-from sdn_lib import distillation, profiles, runs, training, vgg, weights
+from sdn_lib import distillation, learning, profiles, runs, vgg, weights
 from sdn_lib.data import prepared
+from sdn_lib.learning.schedule import tensorflow_epsilon
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
-from sdn_lib.training import tensorflow_epsilon
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 IMAGE_WEIGHT = {"image": 255.0}  # the authors' image term is in 0..255
@@ -195,11 +195,11 @@ def test_the_authors_profile_trains_as_the_authors_code_does(stage, golden, tmp_
     settings = runs.settings_of(stage, profile)
     teacher = runs.get("teacher", profile).model
     loss = distillation.stage(stage, weights={"image": settings.image_weight})
-    task = runs.DistillationTask(data, student, teacher, None, loss, pairs=True)
+    task = learning.DistillationTask(data, student, teacher, None, loss, pairs=True)
     image = torch.from_numpy(inputs.image()).permute(0, 3, 1, 2).flip(1) / 255
     batch = {"images": image, "text": torch.from_numpy(inputs.text())}
     monkeypatch.setattr(task, "sample", lambda *_: batch)
-    log = training.fit(task, settings)
+    log = learning.fit(task, settings)
     want = golden["float32"][stage.replace("_one", "1").replace("_two", "2")]
     got = list(log[0]["losses"].values())
     np.testing.assert_allclose(got, want["terms"], rtol=5e-6)  # the log keeps six digits

@@ -14,8 +14,9 @@ from datetime import timedelta
 import pytest
 import torch
 
-from sdn_lib import checkpoints, distillation, processes, runs, training
+from sdn_lib import distillation, learning, processes, runs
 from sdn_lib.errors import SDNError
+from sdn_lib.learning import checkpoints
 from sdn_lib.profiles import TrainConfig
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
@@ -23,7 +24,7 @@ from sdn_lib.teacher import Teacher
 STEPS = 6
 
 
-class Small(training.Task):
+class Small(learning.Task):
     """A tiny student under stage two, on noise."""
 
     size = 1000
@@ -68,7 +69,7 @@ def in_two(folder, stop_after=None, task="Small()", batch=8, **options):
     """Train in two processes and return what they printed."""
     code = (
         "import os, test_processes as t\n"
-        f"log = t.training.fit(t.{task}, t.settings({batch}, {options.get('log_every', 1)}),"
+        f"log = t.learning.fit(t.{task}, t.settings({batch}, {options.get('log_every', 1)}),"
         f" {str(folder)!r}, stop_after={stop_after}, on_step={options.get('on_step')})\n"
         "if os.environ['RANK'] == '0': print(t.json.dumps(log))\n"
     )
@@ -96,7 +97,7 @@ def totals(log):
 
 @pytest.fixture(scope="module")
 def alone():
-    return totals(training.fit(Small(), settings()))
+    return totals(learning.fit(Small(), settings()))
 
 
 def test_two_processes_give_the_losses_of_one(alone, tmp_path):
@@ -107,11 +108,11 @@ def test_two_processes_give_the_losses_of_one(alone, tmp_path):
 
 def test_two_processes_go_on_where_one_stopped_and_back(alone, tmp_path):
     folder = tmp_path / "run"
-    training.fit(Small(), settings(), folder, stop_after=2)
+    learning.fit(Small(), settings(), folder, stop_after=2)
     done = in_two(folder, stop_after=4)
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(json.loads(done.stdout.splitlines()[-1])) == 4
-    assert totals(training.fit(Small(), settings(), folder)) == pytest.approx(alone, rel=1e-5)
+    assert totals(learning.fit(Small(), settings(), folder)) == pytest.approx(alone, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_a_batch_that_is_compared_with_itself_is_not_divided():
     task = Small()
     task.divisible = False
     with pytest.raises(SDNError, match="Small compares a batch with itself"):
-        training._shareable(task, settings(), 2)
+        learning.loop._shareable(task, settings(), 2)
 
 
 def test_an_interrupt_of_one_process_stops_both_and_keeps_the_state(tmp_path):
@@ -194,4 +195,4 @@ def test_processes_that_do_not_come_are_not_waited_for(monkeypatch):
 )
 def test_the_environment_changes_no_setting(variable, alone, monkeypatch):
     monkeypatch.setenv(*variable)
-    assert totals(training.fit(Small(), settings())) == alone
+    assert totals(learning.fit(Small(), settings())) == alone

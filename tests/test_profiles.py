@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sdn_lib import profiles, runs, student, teacher, text, training, vgg
+from sdn_lib import learning, profiles, runs, student, teacher, text, vgg
 from sdn_lib.errors import SDNError
 from sdn_lib.profiles import DataConfig, EvaluationConfig, NetworkConfig, Profile, TrainConfig
 
@@ -151,8 +151,8 @@ def test_the_choices_are_those_of_the_networks_and_of_the_training():
         "text_variant": set(text.CharCNNRNN.VARIANTS),
         "preprocessing": set(teacher.PREPROCESSING),
         "student_init": set(student.INITS),
-        "schedule": set(training.SCHEDULES),
-        "precision": set(training.PRECISIONS),
+        "schedule": set(learning.schedule.SCHEDULES),
+        "precision": set(learning.loop.PRECISIONS),
     }
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from PIL import Image
 from sdn_lib import program
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError, counted
+from sdn_lib.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "data_scripts"
@@ -120,8 +122,8 @@ def test_counted():
 
 def test_a_log_gets_few_lines(capsys, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(program.time, "monotonic", lambda: now[0])
-    with program.Progress("preparing", "pictures") as progress:
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Progress("preparing", "pictures") as progress:
         for done in range(1, 101):
             now[0] += 1.0
             progress(done, 100)
@@ -137,7 +139,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
             return True
 
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with program.Progress("preparing", "pictures") as progress:
+    with Progress("preparing", "pictures") as progress:
         progress(40, 100)
         progress(100, 100)
     shown = sys.stderr.getvalue()

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sdn_lib import profiles, runs, training
+from sdn_lib import learning, profiles, runs
 from sdn_lib.randomness import NUMBERED, Numbered, stream
 
 
@@ -34,9 +34,9 @@ def test_a_numbered_seed_gives_the_streams_of_the_stored_results():
 
 
 def test_the_order_of_batches_is_its_own_stream():
-    labelled = training.batch_indices(100, 10, 0, 0)
+    labelled = learning.batch_indices(100, 10, 0, 0)
     assert labelled.tolist() != np.random.default_rng([0, 0]).permutation(100)[:10].tolist()
-    numbered = training.batch_indices(100, 10, 0, Numbered(0))
+    numbered = learning.batch_indices(100, 10, 0, Numbered(0))
     assert numbered.tolist() == np.random.default_rng([0, 0]).permutation(100)[:10].tolist()
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from sdn_lib import checkpoints, files, profiles, runs, scores, training, vgg
+from sdn_lib import files, learning, profiles, runs, scores, vgg
 from sdn_lib.errors import SDNError
+from sdn_lib.learning import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_captions_of_one_picture_stand_together(p, trained):
     table[..., 0], table[..., 1] = np.mgrid[: len(data), : p.data.captions]
 
     def batches(pairs, steps, together=5):
-        task = runs.DistillationTask(
+        task = learning.DistillationTask(
             data, None, None, encoder, None, table, pairs=pairs, together=together
         )
         samples = [task.sample(step, 1, 10) for step in range(steps)]
@@ -135,7 +136,7 @@ def test_captions_of_one_picture_stand_together(p, trained):
     with pytest.raises(SDNError, match="captions_together is 3: take a divisor of 10"):
         batches(False, 1, together=3)
     with pytest.raises(SDNError, match="batch 5 is no multiple of captions_together, 10"):
-        task = runs.DistillationTask(data, None, None, encoder, None, table, together=10)
+        task = learning.DistillationTask(data, None, None, encoder, None, table, together=10)
         task.sample(0, 0, 5)
 
 
@@ -161,7 +162,7 @@ def test_a_compiled_training_is_one_graph_and_learns_the_same(p, trained, name, 
             runs.settings_of(name, p), steps=4, log_every=1, compiled=compiled
         )
         task, finish = runs.make_task(name, p)
-        log = training.fit(task, settings)
+        log = learning.fit(task, settings)
         finish(task)
         losses[compiled] = [entry["total"] for entry in log]
     assert losses[True] == pytest.approx(losses[False], rel=5e-3)
@@ -229,7 +230,7 @@ def test_an_interrupted_run_is_resumed_and_one_of_other_settings_refused(p, trai
     for path in folder.iterdir():
         path.unlink()
     task, _ = runs.make_task("teacher", fresh)
-    training.fit(task, fresh.teacher, folder, stop_after=7)
+    learning.fit(task, fresh.teacher, folder, stop_after=7)
     (folder / "settings.json").write_text(json.dumps(runs.expected_config("teacher", fresh)))
     longer = dataclasses.replace(fresh, teacher=dataclasses.replace(p.teacher, steps=30))
     with pytest.raises(SDNError, match="unfinished training.*steps is 20, wanted 30"):

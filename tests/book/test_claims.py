@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sdn_lib import ablation, profiles, runs, training
+from sdn_lib import ablation, learning, profiles, runs
 from sdn_lib.book.chapters import layout
 from sdn_lib.book.records import TEXT_CHANGED, read_record, stale
 from sdn_lib.data import painted_birds, prepared
@@ -325,7 +325,7 @@ def test_the_live_row_is_the_stored_one(levels: dict) -> None:
 
 
 def last_loss(name: str, part: str | None = None) -> float:
-    entry = training.read_log(ROOT / "results" / "cpu" / name / "log.jsonl")[-1]
+    entry = learning.log.read(ROOT / "results" / "cpu" / name / "log.jsonl")[-1]
     return entry["losses"][part] if part else entry["total"]
 
 

@@ -1,4 +1,4 @@
-"""The training loop: batches by seed, one-cycle schedule, JSONL log, exact resume.
+"""The training loop: batches by seed, a schedule, a log, exact resume.
 
 Every draw is a function of (seed, step), so nothing but weights, optimiser state and the step
 number has to be saved for a resumed run to agree bit for bit with an uninterrupted one.
@@ -6,11 +6,9 @@ number has to be saved for a resumed run to agree bit for bit with an uninterrup
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -19,17 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdn_lib import checkpoints, devices, fast, files, processes
+from sdn_lib import devices, fast, processes
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
+from sdn_lib.learning import checkpoints, log
+from sdn_lib.learning.schedule import learning_rate, tensorflow_epsilon
 from sdn_lib.profiles import TrainConfig
-from sdn_lib.randomness import Numbered, stream
+from sdn_lib.progress import Progress
+from sdn_lib.randomness import Numbered
 
-SCHEDULES = ("one_cycle", "constant")
 PRECISIONS = ("fp32", "bf16")
 EPSILON = 1e-8
 
@@ -51,39 +50,6 @@ class Task(nn.Module):
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
         """Return the batch of one step. Tasks implement it."""
         raise NotImplementedError
-
-
-def batch_indices(size: int, batch: int, step: int, seed: int) -> np.ndarray:
-    """Return the int64 positions of step's batch: a new permutation of `size` each epoch.
-
-    The last, smaller batch of an epoch is dropped; a `batch` above `size` raises SDNError.
-    """
-    if batch > size:
-        raise SDNError(f"batch {batch} is larger than the {size} training samples: lower it")
-    epoch, position = divmod(step, size // batch)
-    order = stream("batches", seed, epoch).permutation(size)
-    return order[position * batch : (position + 1) * batch]
-
-
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the learning rate of a step: a tenth of linear warm-up, then half a cosine to zero."""
-    if config.schedule == "constant":
-        return config.learning_rate
-    if config.schedule != "one_cycle":
-        raise SDNError(f"unknown schedule {config.schedule!r}: {near(config.schedule, SCHEDULES)}")
-    warm = max(1, config.steps // 10)
-    if step < warm:
-        return config.learning_rate * (step + 1) / warm
-    progress = (step - warm) / max(1, config.steps - warm)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def tensorflow_epsilon(epsilon: float, step: int, beta2: float) -> float:
-    """Return the epsilon that makes PyTorch's Adam take TensorFlow 1's step number `step` (from 1).
-
-    TensorFlow adds epsilon before the bias correction of the second moment, PyTorch after it.
-    """
-    return epsilon / math.sqrt(1 - beta2**step)
 
 
 def fit(
@@ -176,8 +142,8 @@ class _Training:
         if on_step and self.step == 0:
             on_step(0, task)
         last = min(config.steps, stop_after or config.steps)
-        progress = Progress(self.title, config.steps, processes.rank() == 0)
-        with _interruptible() as interrupted:
+        shown = Progress(self.title, "steps", enabled=processes.rank() == 0)
+        with _interruptible() as interrupted, shown as progress:
             for batch in _batches(task, config, range(self.step, last), self.device):
                 losses = self.advance(model, batch)
                 logged = self.step % config.log_every == 0 or self.step == config.steps
@@ -186,18 +152,16 @@ class _Training:
                     self.check(losses.total)
                 if logged:
                     self.record(losses)
-                    progress.update(self.step, self.log[-1]["total"])
+                    progress(self.step, config.steps, self.log[-1]["total"])
                 if on_step:
                     on_step(self.step, task)
                 if processes.largest(interrupted.is_set()):
                     self.save()
-                    progress.close()
                     raise KeyboardInterrupt(
                         f"{self.title} stopped at step {self.step} of {config.steps}"
                     )
                 if self.step % config.checkpoint_every == 0:
                     self.save()
-        progress.close()
         self.save()
         task.eval()
         return self.log
@@ -251,7 +215,7 @@ class _Training:
             seconds = time.perf_counter() - self.began
             meta = {"step": self.step, "log": self.log, "seconds": seconds}
             checkpoints.save_state(self.state, self.task, self.optimiser, meta)
-            write_log(self.folder / "log.jsonl", self.log)
+            log.write(self.folder / "log.jsonl", self.log)
             self.saved = self.step
 
 
@@ -302,82 +266,6 @@ def _shareable(task: Task, config: TrainConfig, world: int) -> None:
             "batch norm sees only its own process's part of a batch: use one process, or "
             "network__student_norm=False"
         )
-
-
-def write_log(path: Path, log: list[dict]) -> None:
-    """Write a log as JSON lines, atomically."""
-    files.write_text(path, "".join(json.dumps(entry) + "\n" for entry in log))
-
-
-def read_log(path: str | Path) -> list[dict]:
-    """Return the entries of a JSONL log; SDNError names the file and line that is no JSON."""
-    remedy = "restore it, or delete its folder and train again"
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SDNError(f"{path} cannot be read ({error}): {remedy}") from None
-    entries = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise SDNError(f"{path}, line {number}, is no JSON ({error}): {remedy}") from None
-        if not isinstance(entries[-1], dict) or not {"step", "total"} <= entries[-1].keys():
-            raise SDNError(f"{path}, line {number}, is no record of a step: {remedy}")
-    if not entries:
-        raise SDNError(f"{path} is empty: {remedy}")
-    return entries
-
-
-class Progress:
-    """One progress display: a bar in a terminal, one line that is rewritten in a notebook."""
-
-    def __init__(self, title: str, total: int, enabled: bool = True, every: float = 2.0) -> None:
-        self.title, self.total, self.every = title, total, every
-        self.enabled, self._shown, self._handle, self._bar = enabled, 0.0, None, None
-        self._line = ""
-        self._began = time.perf_counter()
-        self._notebook = "ipykernel" in sys.modules
-        if enabled and not self._notebook and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, desc=title, unit="step")
-
-    def update(self, step: int, loss: float | None = None) -> None:
-        """Show that `step` steps are done; rewrites at most every `every` seconds."""
-        now = time.perf_counter()
-        if not self.enabled:
-            return
-        if self._bar is not None:
-            self._bar.update(step - self._bar.n)
-            if loss is not None:
-                self._bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            return
-        line = f"{self.title}: step {step} of {self.total}, {now - self._began:.0f} s"
-        self._line = line + (f", loss {loss:.3f}" if loss is not None else "")
-        every = self.every if self._notebook else 30.0
-        if now - self._shown >= every or step >= self.total:
-            self._show()
-
-    def close(self) -> None:
-        """Finish the display, with the last step that was reported."""
-        if self._bar is not None:
-            self._bar.close()
-        self._show()
-
-    def _show(self) -> None:
-        if not self._line:
-            return
-        line, self._line, self._shown = self._line, "", time.perf_counter()
-        if not self._notebook:
-            print(line, file=sys.stderr, flush=True)
-            return
-        from IPython.display import display
-
-        if self._handle is None:
-            self._handle = display({"text/plain": line}, raw=True, display_id=True)
-        else:
-            self._handle.update({"text/plain": line}, raw=True)
 
 
 @contextmanager

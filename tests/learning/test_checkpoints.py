@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from sdn_lib import checkpoints
-from sdn_lib.checkpoints import CheckpointError
+from sdn_lib.learning import checkpoints
+from sdn_lib.learning.checkpoints import CheckpointError
 
 
 def net(width=4):

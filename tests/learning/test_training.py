@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from sdn_lib import training
-from sdn_lib.checkpoints import CheckpointError
+from sdn_lib import learning
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError
+from sdn_lib.learning.checkpoints import CheckpointError
 from sdn_lib.profiles import TrainConfig
 
 
-class Line(training.Task):
+class Line(learning.Task):
     """Fits y = 2 x with a small network; records the batches that it was asked for."""
 
     size = 20
@@ -28,7 +28,7 @@ class Line(training.Task):
         self.seen = []
 
     def sample(self, step, seed, batch):
-        rows = training.batch_indices(self.size, batch, step, seed)
+        rows = learning.batch_indices(self.size, batch, step, seed)
         self.seen.append(rows.tolist())
         x = torch.from_numpy(rows).float()[:, None] / self.size
         return {"x": x, "y": 2 * x}
@@ -51,9 +51,9 @@ def without_time(log):
 def test_training_learns_and_logs(tmp_path):
     task = Line()
     config = TrainConfig(steps=300, batch=4, learning_rate=0.02, precision="fp32", seed=1)
-    log = training.fit(task, config, tmp_path)
+    log = learning.fit(task, config, tmp_path)
     assert log[-1]["total"] < 0.05 * log[0]["total"]
-    assert training.read_log(tmp_path / "log.jsonl") == log
+    assert learning.log.read(tmp_path / "log.jsonl") == log
     assert log[-1]["step"] == 300 and log[-1]["losses"].keys() == {"line"}
 
 
@@ -64,10 +64,10 @@ def test_interrupted_and_uninterrupted_runs_agree_bit_for_bit(tmp_path, stop, pr
         steps=30, batch=4, precision=precision, log_every=1, checkpoint_every=10, clip=1.0
     )
     whole = Line()
-    log = training.fit(whole, config, tmp_path / "whole")
+    log = learning.fit(whole, config, tmp_path / "whole")
     first, second = Line(), Line()
-    training.fit(first, config, tmp_path / "parts", stop_after=stop)
-    resumed = training.fit(second, config, tmp_path / "parts")
+    learning.fit(first, config, tmp_path / "parts", stop_after=stop)
+    resumed = learning.fit(second, config, tmp_path / "parts")
     assert torch.equal(weights(whole), weights(second))
     assert without_time(log) == without_time(resumed)
     assert whole.seen == first.seen + second.seen
@@ -80,11 +80,11 @@ def test_a_signal_saves_the_state(tmp_path, number):
             os.kill(os.getpid(), number)
 
     with pytest.raises(KeyboardInterrupt, match="step 7 of 30"):
-        training.fit(Line(), CONFIG, tmp_path, on_step=interrupt)
-    assert len(training.read_log(tmp_path / "log.jsonl")) == 7
+        learning.fit(Line(), CONFIG, tmp_path, on_step=interrupt)
+    assert len(learning.log.read(tmp_path / "log.jsonl")) == 7
     resumed, whole = Line(), Line()
-    training.fit(resumed, CONFIG, tmp_path)
-    training.fit(whole, CONFIG)
+    learning.fit(resumed, CONFIG, tmp_path)
+    learning.fit(whole, CONFIG)
     assert torch.equal(weights(resumed), weights(whole))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -95,9 +95,9 @@ def test_a_crash_leaves_the_last_periodic_state(tmp_path):
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError):
-        training.fit(Line(), CONFIG, tmp_path, on_step=crash)
+        learning.fit(Line(), CONFIG, tmp_path, on_step=crash)
     resumed = Line()
-    log = training.fit(resumed, CONFIG, tmp_path)
+    log = learning.fit(resumed, CONFIG, tmp_path)
     assert [entry["step"] for entry in log] == list(range(1, 31))
     assert len(resumed.seen) == 20, "it went on from step 10"
 
@@ -111,29 +111,29 @@ def test_gradients_are_let_go_of_before_the_forward_pass():
     task, whole = Watched(), Line()
     for p in task.parameters():
         p.grad = torch.ones_like(p)
-    training.fit(task, CONFIG)
-    training.fit(whole, CONFIG)
+    learning.fit(task, CONFIG)
+    learning.fit(whole, CONFIG)
     assert torch.equal(weights(task), weights(whole))
 
 
 def test_every_epoch_sees_every_sample_once_in_another_order():
     epochs = [
-        np.concatenate([training.batch_indices(12, 4, 3 * epoch + s, seed=5) for s in range(3)])
+        np.concatenate([learning.batch_indices(12, 4, 3 * epoch + s, seed=5) for s in range(3)])
         for epoch in range(2)
     ]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(12))
     assert epochs[0].tolist() != epochs[1].tolist()
-    assert training.batch_indices(12, 4, 0, 5).tolist() != training.batch_indices(
+    assert learning.batch_indices(12, 4, 0, 5).tolist() != learning.batch_indices(
         12, 4, 0, 6
     ).tolist()
 
 
 def test_schedule():
     config = TrainConfig(steps=100, learning_rate=1.0)
-    rates = [training.learning_rate(config, step) for step in range(100)]
+    rates = [learning.learning_rate(config, step) for step in range(100)]
     assert max(rates) == rates[9] == 1.0 and rates[0] == pytest.approx(0.1) and rates[-1] < 0.01
     constant = TrainConfig(steps=100, learning_rate=0.3, schedule="constant")
-    assert {training.learning_rate(constant, step) for step in range(100)} == {0.3}
+    assert {learning.learning_rate(constant, step) for step in range(100)} == {0.3}
 
 
 def test_tensorflow_epsilon_turns_torch_s_adam_into_tensorflow_s():
@@ -144,7 +144,7 @@ def test_tensorflow_epsilon_turns_torch_s_adam_into_tensorflow_s():
     want = torch.zeros(3, dtype=torch.float64)
     for step in range(1, 4):
         weight.grad = gradient.clone()
-        adam.param_groups[0]["eps"] = training.tensorflow_epsilon(1e-8, step, 0.999)
+        adam.param_groups[0]["eps"] = learning.schedule.tensorflow_epsilon(1e-8, step, 0.999)
         adam.step()
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         rate = 0.1 * (1 - 0.999**step) ** 0.5 / (1 - 0.9**step)
@@ -153,9 +153,9 @@ def test_tensorflow_epsilon_turns_torch_s_adam_into_tensorflow_s():
 
 
 def test_a_state_of_another_architecture_is_refused(tmp_path):
-    training.fit(Line(8), CONFIG, tmp_path, stop_after=2)
+    learning.fit(Line(8), CONFIG, tmp_path, stop_after=2)
     with pytest.raises(CheckpointError, match=r"state.safetensors.*net.0.weight.*\(8, 1\)"):
-        training.fit(Line(9), CONFIG, tmp_path)
+        learning.fit(Line(9), CONFIG, tmp_path)
 
 
 def test_a_loss_that_is_not_finite_stops_and_says_so(tmp_path):
@@ -164,19 +164,19 @@ def test_a_loss_that_is_not_finite_stops_and_says_so(tmp_path):
             return LayerLosses(line=(self.net(x) * float("nan")).mean())
 
     with pytest.raises(SDNError, match="loss is nan at step 1"):
-        training.fit(Broken(), CONFIG, tmp_path)
+        learning.fit(Broken(), CONFIG, tmp_path)
     assert not (tmp_path / "state.safetensors").exists()
 
 
 def test_bad_settings_are_named(tmp_path):
     with pytest.raises(SDNError, match="batch 21 is larger than the 20"):
-        training.fit(Line(), TrainConfig(steps=1, batch=21))
+        learning.fit(Line(), TrainConfig(steps=1, batch=21))
     with pytest.raises(SDNError, match="did you mean 'one_cycle'"):
-        training.learning_rate(TrainConfig(steps=1, schedule="onecycle"), 0)
+        learning.learning_rate(TrainConfig(steps=1, schedule="onecycle"), 0)
     with pytest.raises(SDNError, match="unknown precision 'fp16'"):
-        training.fit(Line(), TrainConfig(steps=1, batch=4, precision="fp16"))
+        learning.fit(Line(), TrainConfig(steps=1, batch=4, precision="fp16"))
     entry = json.dumps({"step": 1, "total": 2.0})
     for damage, said in (("{", "is no JSON"), ("null", "is no record"), ("{}", "is no record")):
         (tmp_path / "log.jsonl").write_text(f"{entry}\n{damage}\n")
         with pytest.raises(SDNError, match=f"log.jsonl, line 2, {said}"):
-            training.read_log(tmp_path / "log.jsonl")
+            learning.log.read(tmp_path / "log.jsonl")

@@ -1,0 +1,46 @@
+"""What a step of a training depends on, by its number: batch, learning rate, Adam's epsilon."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sdn_lib.errors import SDNError, near
+from sdn_lib.profiles import TrainConfig
+from sdn_lib.randomness import stream
+
+SCHEDULES = ("one_cycle", "constant")
+
+
+def batch_indices(size: int, batch: int, step: int, seed: int) -> np.ndarray:
+    """Return the int64 positions of step's batch: a new permutation of `size` each epoch.
+
+    The last, smaller batch of an epoch is dropped; a `batch` above `size` raises SDNError.
+    """
+    if batch > size:
+        raise SDNError(f"batch {batch} is larger than the {size} training samples: lower it")
+    epoch, position = divmod(step, size // batch)
+    order = stream("batches", seed, epoch).permutation(size)
+    return order[position * batch : (position + 1) * batch]
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Return the learning rate of a step: a tenth of linear warm-up, then half a cosine to zero."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    if config.schedule != "one_cycle":
+        raise SDNError(f"unknown schedule {config.schedule!r}: {near(config.schedule, SCHEDULES)}")
+    warm = max(1, config.steps // 10)
+    if step < warm:
+        return config.learning_rate * (step + 1) / warm
+    progress = (step - warm) / max(1, config.steps - warm)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def tensorflow_epsilon(epsilon: float, step: int, beta2: float) -> float:
+    """Return the epsilon that makes PyTorch's Adam take TensorFlow 1's step number `step` (from 1).
+
+    TensorFlow adds epsilon before the bias correction of the second moment, PyTorch after it.
+    """
+    return epsilon / math.sqrt(1 - beta2**step)

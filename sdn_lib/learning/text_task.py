@@ -1,0 +1,97 @@
+"""How the book's text encoder learns to read: the joint embedding, hard batches, naming."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdn_lib import devices
+from sdn_lib.data import prepared
+from sdn_lib.distillation import LayerLosses
+from sdn_lib.errors import SDNError
+from sdn_lib.learning.loop import Task
+from sdn_lib.learning.tasks import images
+from sdn_lib.randomness import stream
+from sdn_lib.text import CharCNNRNN, joint_embedding_loss, to_indices
+
+
+class TextTask(Task):
+    """The joint embedding of captions and the frozen teacher's features of their pictures.
+
+    Each batch holds `batch` different species, one picture and one caption of each. Where the
+    attributes are known, most batches are hard: birds that share values of up to half of them, as
+    many as leave enough species, so that the others have to be read. Beside it a linear head an
+    attribute then learns to name from the embedding what the caption tells, as the teacher learned
+    to name what the picture shows.
+    """
+
+    HARD = 0.75
+    divisible = False
+
+    def __init__(
+        self, data: prepared.Prepared, encoder: CharCNNRNN, features: nn.Module, width: int
+    ) -> None:
+        super().__init__()
+        self.rows = data.indices("train")
+        self.data, self.encoder = data, encoder
+        parts = [part for part in np.array_split(self.rows, 64) if len(part)]
+        with torch.no_grad(), devices.borrowed(features) as device:
+            seen = [features(images(data, part).to(device)).cpu() for part in parts]
+        seen = torch.cat(seen).float()
+        self.seen = (seen - seen.mean(0)) / (seen.std(0) + 1e-3)
+        self.project = nn.Linear(width, encoder.text_dim)
+        nn.init.normal_(self.project.weight, std=0.3 / width**0.5)
+        known = data.tables.get("attributes", {})
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(encoder.text_dim, len(values)) for name, values in known.items()}
+        )
+        self.species = data.class_ids[self.rows]
+        self.attributes = np.asarray(data.arrays["attributes"])[self.rows] if known else None
+        self.size = len(np.unique(self.species))
+
+    def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
+        """Return features (batch, width) and characters (batch, 201).
+
+        Where attributes are known, also told (batch, attributes): the index of the value that the
+        caption names, -1 where it names none.
+        """
+        if batch > self.size:
+            raise SDNError(f"batch {batch} exceeds the {self.size} species of the data: lower it")
+        draw = stream("text", seed, step)
+        pool = draw.permutation(len(self.rows))
+        if self.heads and draw.random() < self.HARD:
+            like = self.attributes[pool[0]]
+            for column in draw.permutation(len(like))[: len(like) // 2]:
+                fewer = pool[self.attributes[pool, column] == like[column]]
+                if len(np.unique(self.species[fewer])) >= batch:
+                    pool = fewer
+        first = np.unique(self.species[pool], return_index=True)[1]
+        chosen = pool[draw.permutation(first)[:batch]]
+        rows = self.rows[chosen]
+        lines = [draw.integers(len(self.data.captions[row])) for row in rows]
+        texts = [self.data.captions[row][k] for row, k in zip(rows, lines, strict=True)]
+        sample = {"features": self.seen[chosen], "characters": to_indices(texts)}
+        if self.heads:
+            mentions = self.data.arrays["mentions"][rows, lines]
+            told = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
+            sample["told"] = torch.from_numpy(told)
+        return sample
+
+    def forward(
+        self, features: Tensor, characters: Tensor, told: Tensor | None = None
+    ) -> LayerLosses:
+        """Return the joint embedding loss, and the mean cross-entropy of naming what is told."""
+        embeddings = self.encoder(characters)
+        losses = LayerLosses(
+            joint_embedding=joint_embedding_loss(self.project(features), embeddings)
+        )
+        if told is None:
+            return losses
+        named = [
+            F.cross_entropy(head(embeddings).float(), told[:, k], ignore_index=-1, reduction="sum")
+            for k, head in enumerate(self.heads.values())
+        ]
+        losses["naming"] = torch.stack(named).sum() / (told >= 0).sum().clamp_min(1)
+        return losses

@@ -42,6 +42,7 @@ from sdn_lib.data import painted_birds, prepared
 from sdn_lib.errors import SDNError, near
 from sdn_lib.evaluation import Evaluator
 from sdn_lib.learning import checkpoints
+from sdn_lib.learning.tasks import images as images
 from sdn_lib.profiles import DataConfig, Profile, TrainConfig
 from sdn_lib.progress import Progress
 from sdn_lib.randomness import Numbered, stream

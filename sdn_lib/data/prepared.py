@@ -183,13 +183,13 @@ def _load(folder: Path, verify: bool) -> Prepared:
             tables=_read_json(folder / "tables.json", dict),
             manifest=manifest,
         )
-        found = _difference(prepared)
+        damage = _difference(prepared)
     except PreparedError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        found = f"index.json or captions.json is damaged ({error!r})"
-    if found:
-        raise PreparedError(f"{folder}: {found}; {_remedy(folder)}")
+        damage = f"index.json or captions.json is damaged ({error!r})"
+    if damage:
+        raise PreparedError(f"{folder}: {damage}; {_remedy(folder)}")
     return prepared
 
 

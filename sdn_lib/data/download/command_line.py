@@ -60,17 +60,17 @@ def _fetch_all(archives: Sequence[Archive], licence: str, options: argparse.Name
         print(line, file=sys.stderr, flush=True)
 
     parts = {archive.part: archive for archive in archives}
-    own = _own_files(options.from_file, parts)
+    paths = _files_at_hand(options.from_file, parts)
     if options.subset:
-        parts |= {part: replace(parts[part], size=None, checksum=None) for part in own}
+        parts |= {part: replace(parts[part], size=None, checksum=None) for part in paths}
     for part in dict.fromkeys(options.parts):
         if part not in parts:
             raise FetchError(f"unknown part {part!r}: {near(part, parts)}")
     report(licence)
     failed = 0
-    for part in dict.fromkeys([*options.parts, *own]):
+    for part in dict.fromkeys([*options.parts, *paths]):
         try:
-            fetch(parts[part], options.folder, own.get(part), report)
+            fetch(parts[part], options.folder, paths.get(part), report)
         except SpaceError:
             raise
         except SDNError as error:
@@ -83,13 +83,13 @@ def _fetch_all(archives: Sequence[Archive], licence: str, options: argparse.Name
     return 2 if failed else 0
 
 
-def _own_files(given: Sequence[str], parts: Mapping[str, Archive]) -> dict[str, Path]:
-    own = {}
+def _files_at_hand(given: Sequence[str], parts: Mapping[str, Archive]) -> dict[str, Path]:
+    paths = {}
     for text in given:
         part, equals, path = text.partition("=")
         if not equals:
             raise FetchError(f"--from-file {text}: write PART=PATH, with a PART of {[*parts]}")
         if part not in parts:
             raise FetchError(f"--from-file {text}: unknown part {part!r}: {near(part, parts)}")
-        own[part] = Path(path).expanduser()
-    return own
+        paths[part] = Path(path).expanduser()
+    return paths

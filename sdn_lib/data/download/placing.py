@@ -32,10 +32,10 @@ def extract(path: str | Path, folder: str | Path, archive: Archive) -> None:
         for name, place in archive.gathers:
             item, _, rest = place.partition("/")
             source, target = sources[item], sources[item] / rest
-            found = (temporary if source == temporary else source.parent) / name
-            if found.is_file() and not target.exists():
+            gathered = (temporary if source == temporary else source.parent) / name
+            if gathered.is_file() and not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(found, target)
+                os.replace(gathered, target)
         refuse_incomplete(archive, folder)
         for item, source in sources.items():
             if not (folder / item).exists():

@@ -42,21 +42,21 @@ def read_split(
     at = {name: row for row, name in enumerate(names)}
     rows: dict[str, list[int]] = {}
     for split, path in paths.items():
-        listed = pickles.load(path)
-        if not isinstance(listed, list) or any(type(name) is not str for name in listed):
+        stored = pickles.load(path)
+        if not isinstance(stored, list) or any(type(name) is not str for name in stored):
             raise SDNError(f"{path} holds no list of names: fetch it again")
-        unknown = next((name for name in listed if name not in at), None)
+        unknown = next((name for name in stored if name not in at), None)
         if unknown is not None:
             raise SDNError(f"{path} lists {unknown!r}, which the data set does not: fetch it again")
-        rows[split] = [at[name] for name in listed]
-    counts = np.bincount([row for own in rows.values() for row in own], minlength=len(names))
+        rows[split] = [at[name] for name in stored]
+    counts = np.bincount([row for listed in rows.values() for row in listed], minlength=len(names))
     if (counts != 1).any():
         name = names[int(np.flatnonzero(counts != 1)[0])]
         raise SDNError(
             f"{paths['train']} and test/{paths['test'].name} list {counted(counts.sum(), 'name')} "
             f"for {counted(len(names), 'image')}, and {name!r} not once: fetch them again"
         )
-    classes = {split: {class_ids[row] for row in own} for split, own in rows.items()}
+    classes = {split: {class_ids[row] for row in listed} for split, listed in rows.items()}
     both = sorted(classes["train"] & classes["test"])
     if both:
         raise SDNError(f"{paths['test']} shares the classes {both} with train/: fetch both again")
@@ -64,10 +64,10 @@ def read_split(
     for row in rows["test"]:
         splits[row] = "test"
     files = list(paths.values())
-    for split, own in rows.items():
+    for split, listed in rows.items():
         info = folder / split / "class_info.pickle"
         if info.exists():
-            _check_classes(info, [class_ids[row] for row in own])
+            _check_classes(info, [class_ids[row] for row in listed])
             files.append(info)
     if not any(path.exists() for path in embedded):
         return Split(splits, None, files)
@@ -76,30 +76,30 @@ def read_split(
 
 
 def _check_classes(path: Path, expected: list[int]) -> None:
-    found = pickles.load(path)
-    if not isinstance(found, list) or len(found) != len(expected):
+    stored = pickles.load(path)
+    if not isinstance(stored, list) or len(stored) != len(expected):
         raise SDNError(
             f"{path} holds no list of {counted(len(expected), 'class id')}: fetch it again"
         )
-    for place, (one, other) in enumerate(zip(found, expected, strict=True)):
-        if not isinstance(one, (int, np.integer)) or int(one) != other:
+    for place, (number, wanted) in enumerate(zip(stored, expected, strict=True)):
+        if not isinstance(number, (int, np.integer)) or int(number) != wanted:
             raise SDNError(
-                f"{path} has the class {one!r} at place {place}, where the data set has {other}: "
-                "fetch train/ and test/ again, all files together"
+                f"{path} has the class {number!r} at place {place}, where the data set has "
+                f"{wanted}: fetch train/ and test/ again, all files together"
             )
 
 
 def _read_embeddings(paths: list[Path], rows: list[list[int]], count: int) -> np.ndarray:
     out: np.ndarray | None = None
-    kind = None
-    for path, own in zip(paths, rows, strict=True):
-        found = pickles.load(path, EMBEDDINGS_LIMIT)
-        if not isinstance(found, (list, np.ndarray)) or len(found) != len(own):
+    dtype = None
+    for path, listed in zip(paths, rows, strict=True):
+        stored = pickles.load(path, EMBEDDINGS_LIMIT)
+        if not isinstance(stored, (list, np.ndarray)) or len(stored) != len(listed):
             raise SDNError(
-                f"{path} holds no embeddings of {counted(len(own), 'image')}: fetch it again"
+                f"{path} holds no embeddings of {counted(len(listed), 'image')}: fetch it again"
             )
-        for place, row in enumerate(own):
-            one = found[place]
+        for place, row in enumerate(listed):
+            one = stored[place]
             if not isinstance(one, np.ndarray) or one.shape != EMBEDDING or one.dtype.kind != "f":
                 raise SDNError(
                     f"{path} has at place {place} no floats of shape {EMBEDDING} "
@@ -107,14 +107,16 @@ def _read_embeddings(paths: list[Path], rows: list[list[int]], count: int) -> np
                     ": fetch it again"
                 )
             if out is None:
-                kind = one.dtype
-                half = kind.itemsize == 2
+                dtype = one.dtype
+                half = dtype.itemsize == 2
                 out = np.empty((count, *EMBEDDING), np.float16 if half else np.float32)
-            if one.dtype != kind:
-                raise SDNError(f"{path} has {one.dtype} at place {place}, {kind} before: not mixed")
+            if one.dtype != dtype:
+                raise SDNError(
+                    f"{path} has {one.dtype} at place {place}, {dtype} before: not mixed"
+                )
             with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, refused below
                 out[row] = one
             if not np.isfinite(out[row]).all():
                 raise SDNError(f"{path} has at place {place} a value that is not finite")
-        del found  # half a gigabyte, and the next one follows
+        del stored  # half a gigabyte, and the next one follows
     return out

@@ -58,6 +58,7 @@ THINGS: Mapping[str, Thing] = {
         r"the folder \.\./shared .*is not here", (ROOT.parent / "shared/datasets").is_dir
     ),
     "chromium": Thing("no chromium here", browser.executable),
+    "node": Thing("no node here", lambda: shutil.which("node")),
     "actionlint": Thing("no actionlint here", actionlint),
     "make": Thing("no make here", lambda: shutil.which("make")),
     "compiler": Thing(r"no (C\+\+ )?compiler (is )?here", compiler),

@@ -67,7 +67,7 @@ def draw_steps(tables: Mapping[str, Sequence[dict]]) -> matplotlib.figure.Figure
 
     A dotted line is the floor.
     """
-    from sdn_lib import figures
+    from sdn_lib.show import charts
 
     measures = ("seconds a step", "peak GB")
     costs: dict[str, dict] = {measure: {} for measure in measures}
@@ -81,4 +81,4 @@ def draw_steps(tables: Mapping[str, Sequence[dict]]) -> matplotlib.figure.Figure
         for row in tables["Floor"]
         if row["size"] == "paper"
     }
-    return figures.cost_bars(costs, {"seconds a step": floors})
+    return charts.cost_bars(costs, {"seconds a step": floors})

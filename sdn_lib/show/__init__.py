@@ -1,0 +1,44 @@
+"""The book's figures and interactives: arrays, tensors and dicts in; what a notebook shows out."""
+
+from sdn_lib.show.arrays import as_images
+from sdn_lib.show.builders import layer_scrubber, prompt_builder, step_scrubber
+from sdn_lib.show.charts import (
+    attribute_bars,
+    cost_bars,
+    heatmap,
+    layer_bars,
+    loss_curves,
+    row_scores,
+    thumbnails_scatter,
+)
+from sdn_lib.show.explorer import Explorer
+from sdn_lib.show.frames import Control, Frame, Panel
+from sdn_lib.show.grids import activation_maps, compare_rows, image_grid
+from sdn_lib.show.mirror import symmetry_diagram
+from sdn_lib.show.style import INK, PALETTE, RUN_COLOURS, use_style
+
+__all__ = [
+    "INK",
+    "PALETTE",
+    "RUN_COLOURS",
+    "Control",
+    "Explorer",
+    "Frame",
+    "Panel",
+    "activation_maps",
+    "as_images",
+    "attribute_bars",
+    "compare_rows",
+    "cost_bars",
+    "heatmap",
+    "image_grid",
+    "layer_bars",
+    "layer_scrubber",
+    "loss_curves",
+    "prompt_builder",
+    "row_scores",
+    "step_scrubber",
+    "symmetry_diagram",
+    "thumbnails_scatter",
+    "use_style",
+]

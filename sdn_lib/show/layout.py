@@ -1,0 +1,85 @@
+"""Text and pictures placed by the pixel on a figure of the book's width."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
+
+from sdn_lib.show.style import CAPTION, DPI, WIDTH, HouseFigure
+
+
+def line_height(size: float = CAPTION) -> int:
+    """Return the pixels from one line to the next of text of `size` points."""
+    return round(size * 1.26 * DPI / 72)
+
+
+@functools.lru_cache(maxsize=4096)
+def text_width(text: str, size: float) -> float:
+    """Return the width in pixels of text of `size` points."""
+    plain = text.replace("$", r"\$")  # a caption's dollars are no formula
+    outline = TextPath((0, 0), plain, size=size, prop=FontProperties(family="DejaVu Sans"))
+    # Agg fits letters to whole pixels, which makes small text a little wider than its outline.
+    return outline.get_extents().width * 1.06 * DPI / 72 if text.strip() else 0.0
+
+
+def wrap(text: str, width: float, size: float = CAPTION) -> list[str]:
+    """Break text into lines no wider than `width` pixels; a longer word gets a line of its own."""
+    space = size * 0.32 * DPI / 72
+    lines: list[str] = []
+    room = 0.0
+    for word in text.split():
+        needed = text_width(word, size)
+        if lines and needed + space <= room:
+            lines[-1] += f" {word}"
+            room -= needed + space
+        else:
+            lines.append(word)
+            room = width - needed
+    return lines
+
+
+def write(page: Axes, x: float, y: float, lines: list[str]) -> None:
+    """Write centred lines from y downward; one text each, as joined lines are spaced unevenly."""
+    step = line_height()
+    for index, line in enumerate(lines):
+        page.text(x, y + index * step + 0.8 * step, line, ha="center", va="baseline",
+                  fontsize=CAPTION, parse_math=False)
+
+
+def new_page(height: float) -> tuple[Figure, Axes]:
+    """Return a full-width figure and axes over all of it, in pixels from the top left corner."""
+    figure = HouseFigure(figsize=(WIDTH / DPI, height / DPI))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+    axes.axis("off")
+    return figure, axes
+
+
+def new_plot(height: float) -> tuple[Figure, Axes]:
+    """Return a full-width figure, `height` inches high, and its only axes."""
+    figure = HouseFigure(figsize=(WIDTH / DPI, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def paste(page: Axes, picture: np.ndarray, x: float, y: float, w: float, h: float) -> None:
+    """Put a picture of w by h pixels on a page, its top left corner at x, y."""
+    figure = page.figure
+    height = figure.get_figheight() * DPI
+    axes = figure.add_axes((x / WIDTH, 1 - (y + h) / height, w / WIDTH, h / height))
+    whole = h % picture.shape[0] == 0 and w % picture.shape[1] == 0
+    axes.imshow(picture, interpolation="nearest" if whole else "auto", aspect="auto")
+    axes.axis("off")
+
+
+def fit_cell(shape: tuple[int, ...], cell: float) -> tuple[int, int]:
+    """Return (width, height) for a picture in a cell: a whole multiple where that nearly fills."""
+    height, width = shape[:2]
+    whole = int(cell // width)
+    if whole and whole * width >= 0.8 * cell:
+        return whole * width, whole * height
+    return int(cell), round(cell * height / width)

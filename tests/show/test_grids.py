@@ -1,0 +1,32 @@
+"""Pictures and activations that do not fit their grid, or their mirror, are refused by name."""
+
+import drawings
+import pytest
+import torch
+
+from sdn_lib import show
+from sdn_lib.errors import SDNError
+
+
+def test_wrong_pictures_are_named():
+    images = drawings.smooth_images(4)
+    with pytest.raises(SDNError, match="4 images but 1 titles"):
+        show.image_grid(images, ["one"])
+    with pytest.raises(SDNError, match="no images"):
+        show.image_grid(images[:0])
+    with pytest.raises(SDNError, match="'stage two' has 3"):
+        show.compare_rows({"real": images, "stage two": images[:3]})
+    with pytest.raises(SDNError, match="4 columns but 2 captions"):
+        show.compare_rows({"real": images}, ["a", "b"])
+
+
+def test_wrong_activations_are_named():
+    with pytest.raises(SDNError, match="conv9_9"):
+        show.activation_maps(drawings.activations(), ["conv9_9"])
+    with pytest.raises(SDNError, match="'conv1_1'.*one sample"):
+        show.activation_maps({"conv1_1": torch.rand(2, 3, 4, 4)})
+
+
+def test_shapes_that_are_no_network_are_named():
+    with pytest.raises(SDNError, match="run from 'image'"):
+        show.symmetry_diagram({"conv1_1": (16, 8, 8)})

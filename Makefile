@@ -65,8 +65,9 @@ rehearsal: setup
 smoke:
 	$(MAKE) book PROFILE=smoke
 
-# First what needs most memory, alone, then two files at a time, and the chapters at last. The
-# threshold gives freed blocks of a megabyte back at once, which saves a gigabyte (glibc only).
+# First what needs most memory, alone, then two files at a time (of sdn_lib.book: tests/making), and
+# at last the chapters and their pages (tests/book). The threshold gives freed blocks of a megabyte
+# back at once, which saves a gigabyte (glibc only).
 test: export MALLOC_MMAP_THRESHOLD_ = 1048576
 test: setup
 	$(call PYTEST,golden) tests/test_golden.py

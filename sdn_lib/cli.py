@@ -12,10 +12,14 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdn_lib import program
 from sdn_lib.errors import SDNError, counted, near
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
 
 LARGEST = 8192
 """Pixels a side of a PNG of samples: more than this, some viewers refuse."""
@@ -40,9 +44,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version, help="say which version this is, and stop")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, run: Any, about: str, profile: bool = True) -> argparse.ArgumentParser:
+    def add(name: str, do: Any, about: str, profile: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=about, description=about)
-        command.set_defaults(command=run)
+        command.set_defaults(command=do)
         if profile:
             command.add_argument(
                 "--profile",
@@ -243,10 +247,30 @@ def _sample(options: argparse.Namespace) -> None:
     if options.out.is_dir():
         raise SDNError(f"--out {options.out} is a folder: name a PNG file")
     profile = _profile(options)
-    import numpy as np
-    from PIL import Image
-
     from sdn_lib import files, runs, text
+
+    captions = _captions(options)
+    columns = _columns(len(captions), profile.data.size, options.scale)
+    for caption in captions:
+        for remark in text.remarks(caption):
+            _note(f"caption {text.quoted(caption)}: {remark}")
+
+    student = runs.student(options.run, profile).model
+    encoder = runs.get("text", profile).model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", text.CaptionWarning)  # noted above
+        pictures = runs.paint(student, encoder, captions)
+    sheet = _sheet(pictures, columns, options.scale)
+    with files.writing(options.out) as partial:
+        sheet.save(partial, format="PNG")
+    rows = -(-len(captions) // columns)
+    where = f", in {rows} rows" if rows > 1 else ""
+    print(f"{options.out}: {counted(len(captions), 'picture')} by {options.run}{where}")
+
+
+def _captions(options: argparse.Namespace) -> list[str]:
+    """Return the captions of a command line and its file; SDNError for none, or one unreadable."""
+    from sdn_lib import text
 
     captions = options.captions
     if len(captions) > 1 and all(len(caption.split()) == 1 for caption in captions):
@@ -259,43 +283,44 @@ def _sample(options: argparse.Namespace) -> None:
     if not captions:
         raise SDNError("there is nothing to paint: give captions, or a file of them with --file")
     text.to_indices(captions)
-    size, count = profile.data.size, len(captions)
-    across = LARGEST // (size * options.scale)
+    return captions
+
+
+def _columns(count: int, size: int, scale: int) -> int:
+    """Return how many pictures of `size` pixels stand in a row; SDNError for what PNGs cannot hold.
+
+    One row, as long as it is not longer than LARGEST pixels.
+    """
+    across = LARGEST // (size * scale)
     if not across:
         raise SDNError(
-            f"--scale {options.scale} makes a picture of {size * options.scale:,} pixels a side: "
+            f"--scale {scale} makes a picture of {size * scale:,} pixels a side: "
             f"magnify by {LARGEST // size} or less"
         )
     if count > across**2:
         raise SDNError(
             f"{count:,} pictures are more than the {across**2:,} that a PNG of {LARGEST:,} pixels "
-            f"a side holds at --scale {options.scale}: paint fewer, or magnify less"
+            f"a side holds at --scale {scale}: paint fewer, or magnify less"
         )
-    for caption in captions:
-        for remark in text.remarks(caption):
-            _note(f"caption {text.quoted(caption)}: {remark}")
+    return min(count, across)
 
-    student = runs.student(options.run, profile).model
-    encoder = runs.get("text", profile).model
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", text.CaptionWarning)  # said above
-        pictures = runs.paint(student, encoder, captions)
-    columns = min(count, across)
+
+def _sheet(pictures: Tensor, columns: int, scale: int) -> Image:
+    """Return one image, `scale` times as large, of pictures (count, 3, size, size), 0..1."""
+    import numpy as np
+    from PIL import Image
+
+    count, _, size, _ = pictures.shape
     rows = -(-count // columns)
     sheet = np.full((rows * columns, size, size, 3), 255, dtype=np.uint8)
     sheet[:count] = (pictures.permute(0, 2, 3, 1).cpu().numpy() * 255).round()
     sheet = sheet.reshape(rows, columns, size, size, 3).swapaxes(1, 2)
-    image = Image.fromarray(sheet.reshape(rows * size, columns * size, 3)).resize(
-        (columns * size * options.scale, rows * size * options.scale), Image.Resampling.NEAREST
-    )
-    with files.writing(options.out) as partial:
-        image.save(partial, format="PNG")
-    where = f", in {rows} rows" if rows > 1 else ""
-    print(f"{options.out}: {counted(count, 'picture')} by {options.run}{where}")
+    image = Image.fromarray(sheet.reshape(rows * size, columns * size, 3))
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 
-def _note(said: str) -> None:
-    print(f"note: {said}", file=sys.stderr)
+def _note(message: str) -> None:
+    print(f"note: {message}", file=sys.stderr)
 
 
 def _reproduce(options: argparse.Namespace) -> None:

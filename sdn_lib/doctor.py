@@ -24,7 +24,7 @@ PYTHON = Version("3.11")
 MEMORY, DISK = 6e9, 2e9
 RUNS = ("evaluator", "teacher", "text", "baseline", "stage_one", "stage_two")
 # In a process of its own: a broken pair can fail in any way, a crash of the interpreter included.
-TORCH = """
+PAIR = """
 import json, torch, torchvision
 torchvision.ops.nms(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([1.0]), 0.5)
 devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -34,48 +34,51 @@ print(json.dumps([torch.__version__, torchvision.__version__, devices]))
 """
 
 
-def examine(root: Path | None = None, say: Callable[[str], None] = print) -> int:
+def examine(root: Path | None = None, report: Callable[[str], None] = print) -> int:
     """Print one line a finding, and return 1 when something essential is missing, else 0."""
     root = root or profiles.ROOT
     missing = 0
 
-    def tell(state: str, what: str) -> None:
+    def add(state: str, what: str) -> None:
         nonlocal missing
         missing += state == "missing"
-        say(f"{state:<8} {what}")
+        report(f"{state:<8} {what}")
 
-    found = ".".join(map(str, sys.version_info[:3]))
-    good = Version(found) >= PYTHON
-    tell("ok" if good else "missing", f"Python {found}" + ("" if good else f", need {PYTHON}"))
+    python = ".".join(map(str, sys.version_info[:3]))
+    if Version(python) >= PYTHON:
+        add("ok", f"Python {python}")
+    else:
+        add("missing", f"Python {python}, need {PYTHON}")
     names: Sequence[str] = RUNS
     try:
         profiles.project()
     except SDNError as error:
-        tell("missing", str(error))
+        add("missing", str(error))
         names = ()
     lock = (root / "requirements.lock").is_file()
-    for requirement, found in requirements(root):
+    for requirement, installed in requirements(root):
         remedy = "`pip install -r requirements.lock`" if lock else f"`pip install '{requirement}'`"
-        if found is None:
-            tell("missing", f"{requirement}: {remedy}")
-        elif not requirement.specifier.contains(found, prereleases=True):
-            tell("missing", f"{requirement.name} {found}, need {requirement.specifier}: {remedy}")
-    tell(*torch_pair())
+        if installed is None:
+            add("missing", f"{requirement}: {remedy}")
+        elif not requirement.specifier.contains(installed, prereleases=True):
+            wanted = f"{requirement.name} {installed}, need {requirement.specifier}"
+            add("missing", f"{wanted}: {remedy}")
+    add(*torch_pair())
     machine = hardware()
     memory, disk = machine["memory_bytes"], shutil.disk_usage(root).free
-    tell("ok", f"{machine['processor']}, {counted(machine['cores'], 'core')}")
+    add("ok", f"{machine['processor']}, {counted(machine['cores'], 'core')}")
     enough = "ok" if memory >= MEMORY else "short"
-    tell(enough, f"{gigabytes(memory)} of memory (the cpu profile wants {gigabytes(MEMORY)})")
+    add(enough, f"{gigabytes(memory)} of memory (the cpu profile wants {gigabytes(MEMORY)})")
     enough = "ok" if disk >= DISK else "short"
-    tell(enough, f"{gigabytes(disk)} of disk free (a run wants {gigabytes(DISK)})")
+    add(enough, f"{gigabytes(disk)} of disk free (a run wants {gigabytes(DISK)})")
     for name in names:
         weights = root / "results" / "cpu" / name / "weights.safetensors"
         if weights.exists():
-            tell("ok", f"trained {name}, {gigabytes(weights.stat().st_size)}")
+            add("ok", f"trained {name}, {gigabytes(weights.stat().st_size)}")
         else:
-            tell("absent", f"trained {name}: chapters train it, or `sdn train {name}`")
+            add("absent", f"trained {name}: chapters train it, or `sdn train {name}`")
     browser = shutil.which("chromium") or shutil.which("google-chrome")
-    tell("ok" if browser else "absent", "Chromium, which the tests of the rendered book open")
+    add("ok" if browser else "absent", "Chromium, which the tests of the rendered book open")
     return 1 if missing else 0
 
 
@@ -115,7 +118,7 @@ def requirements(root: Path) -> list[tuple[Requirement, str | None]]:
 def torch_pair() -> tuple[str, str]:
     """Return (state, finding) on torch and torchvision, which must be built for each other."""
     # Neither a file of the working directory nor the user's warnings count.
-    command = [sys.executable, "-P", "-W", "ignore", "-c", TORCH]
+    command = [sys.executable, "-P", "-W", "ignore", "-c", PAIR]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         cause = (done.stderr.strip().splitlines() or ["it crashed"])[-1]

@@ -34,8 +34,8 @@ def run(work: Callable[[], int | None], interrupted: str = "") -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        said = f": {stop}" if str(stop) else ""
-        print(f"interrupted{said}" + (f"; {interrupted}" if interrupted else ""), file=sys.stderr)
+        reason = f": {stop}" if str(stop) else ""
+        print(f"interrupted{reason}" + (f"; {interrupted}" if interrupted else ""), file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Else the interpreter fails once more when it flushes what nobody reads.

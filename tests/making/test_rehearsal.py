@@ -14,7 +14,7 @@ import pytest
 from sdn_lib import profiles
 from sdn_lib.data import prepared
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def program(name):

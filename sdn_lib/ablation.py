@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,15 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from scipy import stats
 from torch import Tensor, nn
 
 from sdn_lib import (
     devices,
     distillation,
-    evaluation,
     files,
-    gaps,
     learning,
     machine,
     profiles,
@@ -39,6 +36,9 @@ from sdn_lib import (
 from sdn_lib.data import prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
+from sdn_lib.experiments.examination import draw_exam, mark
+from sdn_lib.judging.pictures import detail
+from sdn_lib.judging.statistics import DIRECTION, holm, mean_interval, paired_t_test
 from sdn_lib.profiles import Profile, TrainConfig
 from sdn_lib.teacher import Teacher
 
@@ -49,6 +49,7 @@ SHARE = 12
 """A row costs this part of what a student of the book did."""
 
 SHOWN = 6
+"""How many of its pictures a row's strip shows."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +250,11 @@ def budget(profile: Profile) -> int:
     return PASSES["baseline"] * profile.baseline.steps // SHARE
 
 
+def shown_rows(count: int) -> np.ndarray:
+    """Return which of `count` pictures a strip shows: a few, evenly spaced."""
+    return np.linspace(0, count - 1, SHOWN).astype(int)
+
+
 FIXED = ("evaluator", "teacher", "text")
 """The networks that every row shares."""
 
@@ -341,7 +347,9 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
         log = learning.fit(task, plan, title=f"{name} {seed}, {mode}")
         steps[mode], last[mode] = plan.steps, log[-1]["total"]
     student.eval().requires_grad_(False)
-    scores, strip = judge(student, profile, fixed)
+    exam = draw_exam(profile)
+    pictures = runs.paint_embeddings(student, exam.text)
+    scores = mark(pictures, exam, fixed["evaluator"].model, fixed["teacher"].model)
     facts = {
         "settings": settings,
         "steps": steps,
@@ -357,6 +365,7 @@ def run(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
         **code,
     }
     with files.writing(folder / f"{name}-{seed}.png") as strip_path:
+        strip = np.concatenate(list(runs.to_uint8(pictures[shown_rows(len(pictures))])), axis=1)
         Image.fromarray(strip).save(strip_path, format="PNG", optimize=True)
     files.write_json(folder / f"{name}-{seed}.json", facts)
     return facts
@@ -369,133 +378,6 @@ def equal_weights(task: AblationTask, seed: int, batch: int) -> dict[str, float]
     found = {name.removesuffix("_seen"): float(loss) for name, loss in losses.items()}
     mean = float(np.mean(list(found.values())))
     return {name: mean / value for name, value in found.items() if value > 0}
-
-
-@dataclass(frozen=True)
-class Exam:
-    """Captions of unseen species, what they say and hide, and the real pictures.
-
-    `text` (n, text_dim), `real` (n, 3, size, size) RGB 0..1, `attributes` (n, A) value indices,
-    `mentions` (n, A) bool, `species` (n,) where rows share some.
-    """
-
-    captions: list[str]
-    text: Tensor
-    real: Tensor
-    attributes: np.ndarray
-    mentions: np.ndarray
-    species: np.ndarray | None = None
-
-
-def exam(profile: Profile) -> Exam:
-    """Return the questions that every row is asked: those of the profile's first evaluation seed.
-
-    They are `runs.evaluate`'s.
-    """
-    data = runs.dataset(profile)
-    rows = data.indices("test")[: profile.evaluation.images]
-    chosen = runs.questions(profile, rows, profile.evaluation.seeds[0])
-    captions = [data.captions[row][c] for row, c in zip(rows, chosen, strict=True)]
-    return Exam(
-        captions,
-        runs.get("text", profile).model.encode(captions),
-        runs.images(data, rows),
-        np.asarray(data.arrays["attributes"][rows]),
-        np.asarray(data.arrays["mentions"][rows, chosen]),
-        data.class_ids[rows],
-    )
-
-
-@torch.no_grad()
-def judge(
-    student: nn.Module, profile: Profile, fixed: dict[str, runs.Run]
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Return a student's marks in the exam, and a strip of a few of its pictures."""
-    asked = exam(profile)
-    made = runs.paint_embeddings(student, asked.text)
-    marks = mark(made, asked, fixed["evaluator"].model, fixed["teacher"].model)
-    strip = np.concatenate(list(runs.to_uint8(made[shown_of(len(made))])), axis=1)
-    return marks, strip
-
-
-def shown_of(count: int) -> np.ndarray:
-    """Return which of `count` pictures a strip shows: a few, evenly spaced."""
-    return np.linspace(0, count - 1, SHOWN).astype(int)
-
-
-@torch.no_grad()
-def mark(
-    made: Tensor, asked: Exam, evaluator: nn.Module, teacher: Teacher, draws: int = 100
-) -> dict[str, Any]:
-    """Return all that is measured of pictures (n, 3, size, size) RGB 0..1 made for an exam.
-
-    Accuracy, Fréchet and kernel distance as the evaluator sees them; both gaps as the teacher does,
-    at the image and the pools, by the first 500, where pictures that are all alike have nothing in
-    common with the captions; and the power of the pictures over that of real
-    ones, by waves. Triples are (value, low, high) by `gaps.interval` with `draws`, which resamples
-    the exam's species; the rows in results/ablation/cpu are older and resample pictures.
-    """
-    features, guess = evaluation.judge(evaluator, made)
-    others, _ = evaluation.judge(evaluator, asked.real)
-    right = np.stack(list(guess.values()), axis=1) == asked.attributes
-    few = slice(0, 500)
-    seen, view = (gaps.pooled_activations(teacher, x[few]) for x in (made, asked.real))
-    words = asked.text[few].numpy()
-    pools = [name for name in view if name == "image" or name.startswith("pool")]
-    spectra = (gaps.power_spectrum(x[few].numpy()) for x in (made, asked.real))
-
-    species = None if asked.species is None else asked.species[few]
-
-    def sure(
-        measure: Callable[..., float],
-        *samples: np.ndarray,
-        paired: bool = False,
-        groups: np.ndarray | None = species,
-    ) -> tuple:
-        return gaps.interval(measure, *samples, paired=paired, groups=groups, draws=draws)
-
-    def apart(a: np.ndarray, b: np.ndarray) -> float:
-        return 1.0 if gaps.constant(b) else 1 - gaps.linear_cka(a, b)
-
-    return {
-        "attributes": evaluation.attribute_accuracy(guess, asked.attributes, asked.mentions),
-        "accuracy": sure(named_accuracy, right, asked.mentions, paired=True, groups=asked.species),
-        "frechet": evaluation.frechet_distance(others, features),
-        "kernel": sure(gaps.kernel_distance, others[few], features[few]),
-        "heterogeneous": {n: sure(apart, words, seen[n], paired=True) for n in pools},
-        "homogeneous": {n: sure(gaps.kernel_distance, view[n], seen[n]) for n in pools},
-        "told_apart": {n: told_apart(view[n], seen[n], species) for n in pools},
-        "spectrum": [float(x) for x in np.divide(*spectra)],
-    }
-
-
-def named_accuracy(right: np.ndarray, mentions: np.ndarray) -> float:
-    """Return the mean over attributes of the share that is right where the caption names it.
-
-    Both (n, A) bool, as in `evaluation.attribute_accuracy`; an attribute never named is left out.
-    """
-    named = mentions.sum(0)
-    return float(((right & mentions).sum(0)[named > 0] / named[named > 0]).mean())
-
-
-def told_apart(real: np.ndarray, made: np.ndarray, groups: np.ndarray | None = None) -> float:
-    """Return how often a linear probe tells real from generated rows: 0.5 is a guess, 1 is always.
-
-    Both (n, d) alike; fitted on the even rows of both, asked about the odd ones. With `groups`
-    (n,), the species of row i of both, it is asked about other species than it was fitted on.
-    Raises SDNError where a side would be empty.
-    """
-    rows = np.arange(max(len(real), len(made)))
-    order = rows if groups is None else np.unique(groups, return_inverse=True)[1]
-    even = order % 2 == 0
-    if len(order) != len(rows) or min(even.sum(), (~even).sum()) == 0:
-        raise SDNError(f"{len(rows)} rows and {len(set(order))} groups cannot be split for a probe")
-    sides = [(real[side[: len(real)]], made[side[: len(made)]]) for side in (even, ~even)]
-    (x, z), (told, hidden) = (
-        [np.concatenate(side) for side in sides],
-        [np.repeat([0, 1], [len(part) for part in side]) for side in sides],
-    )
-    return gaps.probe_accuracy(x, told, z, hidden)
 
 
 def folder_of(profile: Profile) -> Path:
@@ -527,38 +409,18 @@ def _read(path: Path) -> dict[str, Any]:
         raise SDNError(f"{path} is no JSON ({error}): delete it and run it again") from None
 
 
-def spread(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return (mean, low, high): the 95 % interval of the mean of runs with different seeds.
-
-    Student's t for so few values; infinitely wide for one. Raises SDNError for none, and for a
-    value that is no number.
-    """
-    if not len(values) or not np.isfinite(values).all():
-        raise SDNError(f"the mean of {list(values)} says nothing: each run needs a finite score")
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, -np.inf, np.inf
-    reach = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return mean, mean - float(reach), mean + float(reach)
-
-
 MEASURES: dict[str, tuple[str, int, Callable[[dict[str, Any]], float]]] = {
-    "accuracy": ("attribute accuracy", 1, lambda facts: facts["attributes"]["mean"]),
-    "frechet": ("Fréchet distance", -1, lambda facts: facts["frechet"]),
-    "captions": ("heterogeneous gap", -1, lambda facts: facts["heterogeneous"]["pool5"][0]),
-    "detail": ("fine detail", -1, lambda facts: detail(facts["spectrum"])),
-}
+    "accuracy": (
+        "attribute accuracy", DIRECTION["accuracy"], lambda facts: facts["attributes"]["mean"]
+    ),
+    "frechet": ("Fréchet distance", DIRECTION["frechet"], lambda facts: facts["frechet"]),
+    "captions": (
+        "heterogeneous gap", DIRECTION["heterogeneous"],
+        lambda facts: facts["heterogeneous"]["pool5"][0],
+    ),
+    "detail": ("fine detail", DIRECTION["detail"], lambda facts: detail(facts["spectrum"])),
+}  # fmt: skip
 """{measure: (what it is called, 1 where more is better and -1 where less is, how it is read)}."""
-
-
-def detail(spectrum: Sequence[float]) -> float:
-    """Return how far the power of the quicker half of the waves is from that of real pictures.
-
-    The mean absolute difference of decimal logarithms: 0 is as much at every wave, 1 is ten times
-    too much or too little. `spectrum` is power over that of real pictures, by waves.
-    """
-    quick = np.asarray(spectrum)[len(spectrum) // 2 :]
-    return float(np.abs(np.log10(quick)).mean())
 
 
 @dataclass(frozen=True)
@@ -668,7 +530,7 @@ def compare(
 
     The interval is that of one comparison alone; `p_values` judges several at once.
     """
-    return spread(differences(found, row, rival, measure))
+    return mean_interval(differences(found, row, rival, measure))
 
 
 def p_values(
@@ -676,20 +538,10 @@ def p_values(
 ) -> dict[tuple[str, str, str], float]:
     """Return {(row, rival, measure): p}, the two-sided paired t tests together, by Holm's method.
 
-    Where nothing differs, the chance that any of them is below 0.05 is at most 0.05, whether or not
-    they depend on each other. 1 for a single seed. Source: Holm 1979.
+    1 for a single seed.
     """
     tests = list(dict.fromkeys(tests))
-    found_apart = [differences(found, *test) for test in tests]
-    runs_each = np.array([len(values) for values in found_apart])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        errors = np.array([np.std(v, ddof=1) if len(v) > 1 else 0 for v in found_apart])
-        t = np.abs([np.mean(v) for v in found_apart]) / (errors / runs_each**0.5)
-    # No number where a single run or no difference at all leaves nothing to go by.
-    alone = np.nan_to_num(2 * stats.t.sf(t, runs_each - 1), nan=1.0)
-    order, steps = np.argsort(alone), np.arange(len(tests), 0, -1)
-    corrected = np.empty(len(tests))
-    corrected[order] = np.minimum(1, np.maximum.accumulate(steps * alone[order]))
+    corrected = holm(paired_t_test([differences(found, *test) for test in tests]))
     return dict(zip(tests, corrected.tolist(), strict=True))
 
 

@@ -212,30 +212,31 @@ def _train(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     profile = _profile(options)
-    from sdn_lib import runs
+    from sdn_lib import experiments, runs
 
-    report = runs.evaluate(profile, options.run or runs.STUDENTS)
-    print(json.dumps(report, indent=1) if options.json else runs.to_table(report))
+    report = experiments.evaluate(profile, options.run or runs.STUDENTS)
+    print(json.dumps(report, indent=1) if options.json else experiments.to_table(report))
 
 
 def _generate(options: argparse.Namespace) -> None:
     profile = _profile(options)
-    from sdn_lib import scores
+    from sdn_lib.experiments import photographs
 
-    print(scores.generate(profile, options.run, options.folder))
+    print(photographs.generate(profile, options.run, options.folder))
 
 
 def _score(options: argparse.Namespace) -> None:
     profile = _profile(options)
-    from sdn_lib import scores
+    from sdn_lib.experiments import photographs
+    from sdn_lib.judging import networks
 
     inception = None
     if options.inception:
         path = None if options.inception == "download" else options.inception
-        inception = scores.inception_network(path)
-    efficientnet = scores.efficientnet_network() if options.efficientnet else None
-    lpips = scores.lpips_network() if options.lpips else None
-    report = scores.score(profile, options.folder, inception, efficientnet, lpips)
+        inception = networks.inception_network(path)
+    efficientnet = networks.efficientnet_network() if options.efficientnet else None
+    lpips = networks.lpips_network() if options.lpips else None
+    report = photographs.score(profile, options.folder, inception, efficientnet, lpips)
     print(json.dumps(report, indent=1))
 
 

@@ -29,7 +29,6 @@ from torch import Tensor, nn
 from sdn_lib import (
     devices,
     distillation,
-    evaluation,
     files,
     learning,
     machine,
@@ -40,12 +39,11 @@ from sdn_lib import (
 )
 from sdn_lib.data import painted_birds, prepared
 from sdn_lib.errors import SDNError, near
-from sdn_lib.evaluation import Evaluator
+from sdn_lib.judging.evaluator import Evaluator
 from sdn_lib.learning import checkpoints
 from sdn_lib.learning.tasks import images as images
 from sdn_lib.profiles import DataConfig, Profile, TrainConfig
 from sdn_lib.progress import Progress
-from sdn_lib.randomness import Numbered, stream
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 from sdn_lib.text import CharCNNRNN
@@ -564,156 +562,9 @@ def paint_embeddings(student: nn.Module, text: Tensor, batch: int = 128) -> Tens
     return torch.cat(parts)
 
 
-@devices.own_defaults()
-def evaluate(profile: Profile, names: Sequence[str] = STUDENTS) -> dict[str, Any]:
-    """Judge students on captions of unseen species; return scores, their spread and the protocol.
-
-    For each student and each evaluation seed, one caption of every test picture is drawn and
-    painted. {'runs': {name: {metric: {'mean', 'low', 'high', 'values'}}, 'attributes': ...},
-    'protocol': ...}; 'real' is the test pictures' own score, the ceiling, and its Fréchet distance
-    is that of as many training pictures. Chance stands under 'chance'.
-    """
-    if profile.photos is not None:
-        raise SDNError("photographs have no attributes to judge by: use sdn_lib.scores")
-    data, judge = dataset(profile), get("evaluator", profile)
-    encoder = get("text", profile).model
-    rows = data.indices("test")[: profile.evaluation.images]
-    attributes = np.asarray(data.arrays["attributes"][rows])
-    columns = list(data.tables["attributes"])
-    real = data.images[rows]
-    real_features, real_guess = evaluation.judge(judge.model, _as_tensor(real))
-    other = np.random.default_rng(0).choice(data.indices("train"), len(rows), replace=False)
-    other_features, _ = evaluation.judge(judge.model, _as_tensor(data.images[np.sort(other)]))
-    students = {name: student(name, profile).model for name in names}
-    scores: dict[str, list[dict[str, Any]]] = {name: [] for name in ("real", "chance", *names)}
-    for seed in profile.evaluation.seeds:
-        chosen = questions(profile, rows, seed)
-        captions = [data.captions[row][c] for row, c in zip(rows, chosen, strict=True)]
-        mentions = np.asarray(data.arrays["mentions"][rows, chosen])
-        scores["real"].append(
-            {
-                "attributes": evaluation.attribute_accuracy(real_guess, attributes, mentions),
-                "frechet": evaluation.frechet_distance(real_features, other_features),
-            }
-        )
-        scores["chance"].append(
-            {"attributes": evaluation.chance_accuracy(attributes, mentions, columns)}
-        )
-        for name, network in students.items():
-            pictures = paint(network, encoder, captions)
-            features, guess = evaluation.judge(judge.model, pictures)
-            scores[name].append(
-                {
-                    "attributes": evaluation.attribute_accuracy(guess, attributes, mentions),
-                    "frechet": evaluation.frechet_distance(real_features, features),
-                    **evaluation.structure(pictures.permute(0, 2, 3, 1).numpy(), real / 255.0),
-                }
-            )
-    return {
-        "runs": {name: _summary(values) for name, values in scores.items()},
-        "protocol": evaluation.protocol(
-            data=data.checksum,
-            split="test: species that no training picture shows",
-            images=len(rows),
-            size=data.size,
-            captions_an_image=1,
-            seeds=list(profile.evaluation.seeds),
-            evaluator="RegNet",
-            weights=_weights_of(profile, names),
-            accuracy="over the attributes that the caption names, mean of attributes",
-            colours="RGB, clamped to 0..1",
-            hardware=machine.hardware(),
-            device=devices.describe(devices.best()),
-            **machine.git_state(profiles.ROOT),
-        ),
-    }
-
-
-def questions(profile: Profile, rows: np.ndarray, seed: int) -> np.ndarray:
-    """Return which caption of each picture is asked about, by an evaluation seed."""
-    data = dataset(profile)
-    labelled = profile.evaluation.streams == "labelled"
-    draw = stream("questions", seed if labelled else Numbered(seed))
-    return np.array([draw.integers(len(data.captions[row])) for row in rows])
-
-
-def evaluation_of(profile: Profile) -> dict[str, Any]:
-    """Return what `evaluate` found for these very weights, as stored in results/, else evaluate.
-
-    The figures of record are results/PROFILE/evaluation.json: `sdn evaluate --json` writes them.
-    """
-    path = profile.shipped / profile.name / "evaluation.json"
-    if path.exists():
-        report = files.read_json(path, "restore it, or delete it: it is measured again then")
-        kept = report.get("protocol", {})
-        asked = {
-            "data": dataset(profile).checksum,
-            "images": min(profile.evaluation.images, len(dataset(profile).indices("test"))),
-            "seeds": list(profile.evaluation.seeds),
-            "weights": _weights_of(profile, STUDENTS),
-        }
-        if all(kept.get(key) == value for key, value in asked.items()):
-            return report
-    return evaluate(profile)
-
-
-def _weights_of(profile: Profile, names: Sequence[str]) -> dict[str, str]:
-    """Return the beginnings of the checksums of the weights that an evaluation rests on."""
-    return {
-        name: prepared.sha256(get(name, profile).folder / "weights.safetensors")[:16]
-        for name in ("evaluator", "text", *names)
-    }
-
-
-def to_table(report: dict[str, Any]) -> str:
-    """Return the scores of `evaluate` as lines of text, mean and range over seeds."""
-    lines = [f"{'':10} {'accuracy':>24} {'Frechet distance':>24} {'SSIM':>7} {'PSNR':>7}"]
-    for name, scores in report["runs"].items():
-        cells = []
-        for metric, digits in (("accuracy", 3), ("frechet", 1)):
-            s = scores.get(metric)
-            text = "{mean:.{d}f} ({low:.{d}f}-{high:.{d}f})".format(d=digits, **s) if s else ""
-            cells.append(f"{text:>24}")
-        for metric, digits in (("ssim", 3), ("psnr", 1)):
-            s = scores.get(metric)
-            cells.append(f"{s['mean']:.{digits}f}".rjust(7) if s else " " * 7)
-        lines.append(f"{name:10} " + " ".join(cells))
-    facts = report["protocol"]
-    lines.append(
-        f"{facts['images']} captions of unseen species a seed, seeds {facts['seeds']}, "
-        f"{facts['evaluator']}"
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _summary(values: list[dict[str, Any]]) -> dict[str, Any]:
-    """Fold one student's scores over seeds into mean, low, high and the values."""
-    flat = [{"accuracy": v["attributes"]["mean"], **v} for v in values]
-    summary: dict[str, Any] = {}
-    for metric in flat[0]:
-        if metric == "attributes":
-            names = flat[0]["attributes"]
-            summary["attributes"] = {
-                name: float(np.mean([v["attributes"][name] for v in flat])) for name in names
-            }
-            continue
-        numbers = [v[metric] for v in flat]
-        summary[metric] = {
-            "mean": float(np.mean(numbers)),
-            "low": min(numbers),
-            "high": max(numbers),
-            "values": numbers,
-        }
-    return summary
-
-
 def to_uint8(pictures: Tensor) -> np.ndarray:
     """Return pictures (n, 3, h, w) in 0..1 as uint8 (n, h, w, 3)."""
     return (pictures.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
-
-
-def _as_tensor(pictures: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

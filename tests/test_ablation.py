@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 from tiny_book import ROOT
 
-from sdn_lib import ablation, evaluation, profiles, runs, vgg
+from sdn_lib import ablation, experiments, judging, profiles, runs, vgg
 from sdn_lib.ablation import ROWS, Claim, Row
 from sdn_lib.book import grid
 from sdn_lib.errors import SDNError
@@ -136,42 +136,6 @@ def test_captions_embedded_as_they_come_are_those_of_the_table(p):
     torch.testing.assert_close(a["text"], b["text"], rtol=2e-3, atol=1e-4)
 
 
-def test_named_accuracy_is_the_evaluators(rng):
-    guess = {name: rng.integers(3, size=40) for name in "ab"}
-    attributes, mentions = rng.integers(3, size=(40, 2)), rng.random((40, 2)) < 0.5
-    right = np.stack(list(guess.values()), axis=1) == attributes
-    wanted = evaluation.attribute_accuracy(guess, attributes, mentions)["mean"]
-    assert ablation.named_accuracy(right, mentions) == pytest.approx(wanted)
-
-
-def test_a_probe_tells_apart_what_differs_and_nothing_else(rng):
-    real, other = rng.normal(size=(2, 400, 8))
-    assert ablation.told_apart(real, other) == pytest.approx(0.5, abs=0.1)
-    assert ablation.told_apart(real, other + 3) > 0.99
-
-
-def test_a_probe_is_asked_about_species_it_has_not_seen(rng):
-    # Each species has a mark of its own that generated pictures lack: nothing for other species.
-    species = np.repeat(np.arange(100), 4)
-    base = np.repeat(rng.normal(size=(100, 60)), 4, 0)
-    real, made = (base + np.repeat(rng.normal(size=(100, 60)), 4, 0) for _ in "ab")
-    assert ablation.told_apart(real, made) > 0.6
-    assert ablation.told_apart(real, made, species) == pytest.approx(0.5, abs=0.06)
-    assert ablation.told_apart(real, made + 3, species) > 0.95
-    for bad in (np.zeros(400), species[:9]):
-        with pytest.raises(SDNError, match="cannot be split for a probe"):
-            ablation.told_apart(real, made, bad)
-
-
-def test_the_interval_of_seeds_is_students():
-    mean, low, high = ablation.spread([1.0, 2.0, 3.0])
-    assert (mean, low, high) == pytest.approx((2, 2 - 2.484, 2 + 2.484), abs=1e-3)
-    assert ablation.spread([1.0]) == (1, -np.inf, np.inf)
-    for none in ([], [1.0, np.nan], [np.inf, 2.0]):
-        with pytest.raises(SDNError, match="needs a finite score"):
-            ablation.spread(none)
-
-
 def results(**scores):
     """Return stored results of rows: an accuracy for each seed from 0."""
     return {
@@ -278,11 +242,6 @@ def test_claims_name_rows_and_measures_that_exist():
             assert {row, rival} <= set(ROWS) and measure in ablation.MEASURES
 
 
-def test_detail_counts_too_much_as_too_little():
-    assert ablation.detail([9, 9, 1, 1]) == 0
-    assert ablation.detail([1, 1, 10, 10]) == ablation.detail([1, 1, 0.1, 0.1]) == 1
-
-
 def test_the_stored_rows_fall_back_to_the_books(home, p, monkeypatch):
     folder = home / "stored" / "ablation" / "cpu"
     monkeypatch.setattr(profiles, "ROOT", home / "none")
@@ -297,13 +256,13 @@ def test_the_stored_rows_fall_back_to_the_books(home, p, monkeypatch):
 
 
 def test_the_mark_of_the_real_pictures_is_perfect(p):
-    asked = ablation.exam(p)
+    asked = experiments.draw_exam(p)
     assert len(asked.species) == len(asked.captions) > len(set(asked.species))
     judges = (runs.get(n, p).model for n in ("evaluator", "teacher"))
-    found = ablation.mark(asked.real, asked, *judges, draws=2)
+    found = experiments.mark(asked.real, asked, *judges, draws=2)
     assert found["frechet"] == pytest.approx(0, abs=1e-3)
     assert found["spectrum"] == pytest.approx(np.ones(p.data.size // 2))
-    assert ablation.detail(found["spectrum"]) == pytest.approx(0)
+    assert judging.detail(found["spectrum"]) == pytest.approx(0)
 
 
 def test_a_row_is_kept_resumed_and_refused_when_settings_change(p, home):

@@ -15,9 +15,10 @@ import second_device
 import torch
 from torch import nn
 
-from sdn_lib import ablation, devices, evaluation, gaps, learning, profiles, runs, scores
+from sdn_lib import ablation, devices, experiments, judging, learning, profiles, runs
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError
+from sdn_lib.experiments import photographs
 from sdn_lib.student import Student
 from sdn_lib.text import CharCNNRNN
 
@@ -84,13 +85,14 @@ def test_tensors_that_a_user_makes_by_default_elsewhere_change_nothing(device, o
     try:
         with torch.no_grad():
             there = {name: runs.rehearse(name, on_cpu).log for name in plain}
-        report = runs.evaluate(on_cpu, ["stage_one"])
+        report = experiments.evaluate(on_cpu, ["stage_one"])
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
     for name, log in plain.items():
         assert [entry["losses"] for entry in there[name]] == [entry["losses"] for entry in log]
-    assert report["runs"]["stage_one"] == runs.evaluate(on_cpu, ["stage_one"])["runs"]["stage_one"]
+    again = experiments.evaluate(on_cpu, ["stage_one"])
+    assert report["runs"]["stage_one"] == again["runs"]["stage_one"]
 
 
 def test_the_time_lapse_is_painted_while_the_student_trains(trained, q):
@@ -178,7 +180,7 @@ def test_a_network_stays_where_its_caller_put_it(device):
     there = runs.paint_embeddings(student, text)
     assert devices.of(student).type == device.type and there.device.type == "cpu"
     torch.testing.assert_close(there, at_home, rtol=1e-3, atol=1e-3)
-    seen = gaps.pooled_activations(student, text)
+    seen = judging.pooled_activations(student, text)
     assert all(isinstance(x, np.ndarray) for x in seen.values())
 
 
@@ -198,16 +200,16 @@ def test_captions_are_embedded_and_calibrated(device):
 
 
 def test_pictures_are_judged_and_evaluated(trained, q):
-    report = runs.evaluate(q)
+    report = experiments.evaluate(q)
     assert 0 <= report["runs"]["stage_two"]["accuracy"]["mean"] <= 1
     assert report["protocol"]["device"].split()[0] == devices.best().type
-    features, guess = evaluation.judge(trained["evaluator"].model, torch.rand(3, 3, 32, 32))
+    features, guess = judging.predict(trained["evaluator"].model, torch.rand(3, 3, 32, 32))
     assert features.shape[0] == 3 and all(isinstance(x, np.ndarray) for x in guess.values())
 
 
 def test_captions_are_painted_and_scored(trained, q, tmp_path):
-    folder = scores.generate(q, "stage_two", tmp_path / "painted")
-    report = scores.score(q, folder)
+    folder = photographs.generate(q, "stage_two", tmp_path / "painted")
+    report = photographs.score(q, folder)
     assert 0 <= report["scores"]["ssim"] <= 1
 
 

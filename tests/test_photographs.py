@@ -7,35 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from small_photographs import SIZE, prepare, profile_of
 
-from sdn_lib import profiles, runs, weights
-from sdn_lib.data import prepared
+from sdn_lib import experiments, profiles, runs, weights
 from sdn_lib.errors import SDNError
 from sdn_lib.teacher import Teacher
-
-CLASSES, EACH, SIZE = 6, 3, 32
-
-
-def photographs(folder, embeddings=False):
-    rng = np.random.default_rng(0)
-    count = CLASSES * EACH
-    classes = np.repeat(np.arange(1, CLASSES + 1), EACH)
-    table = rng.standard_normal((count, 10, 64), dtype=np.float32)
-    return prepared.write(
-        folder,
-        images=rng.integers(256, size=(count, SIZE, SIZE, 3), dtype=np.uint8),
-        captions=[[f"bird {n} of kind {c}, line {k}" for k in range(10)]
-                  for n, c in enumerate(classes)],
-        class_ids=classes,
-        names=[f"bird_{n}" for n in range(count)],
-        splits=["train" if c <= 4 else "test" for c in classes],
-        arrays={"embeddings": table} if embeddings else {},
-    )  # fmt: skip
-
-
-def profile_of(folder, **changes):
-    smoke = profiles.load("smoke", text__batch=4, stage_one__batch=4, stage_two__batch=4, **changes)
-    return dataclasses.replace(smoke, photos=str(folder), output_dir=f"{folder}-runs")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +32,7 @@ def teacher_file(home):
 
 @pytest.fixture(scope="module")
 def p(home, teacher_file):
-    photographs(home / "plain")
+    prepare(home / "plain")
     return profile_of(
         home / "plain",
         network__depth=11,
@@ -102,7 +78,7 @@ def test_an_epoch_is_every_pair(p):
 
 
 def test_published_embeddings_are_looked_up(home, teacher_file):
-    data = photographs(home / "published", embeddings=True)
+    data = prepare(home / "published", embeddings=True)
     p = profile_of(
         home / "published",
         network__depth=11,
@@ -129,7 +105,7 @@ def test_what_does_not_fit_is_named(home, p):
     with pytest.raises(SDNError, match="32 pixels, the profile wants 64"):
         runs.dataset(profile_of(home / "plain", data__size=64))
     with pytest.raises(SDNError, match="no attributes"):
-        runs.evaluate(p)
+        experiments.evaluate(p)
 
 
 def test_the_paper_s_schedule():

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from sdn_lib import files, learning, profiles, runs, scores, vgg
+from sdn_lib import experiments, learning, profiles, runs, vgg
 from sdn_lib.errors import SDNError
+from sdn_lib.experiments import photographs
 from sdn_lib.learning import checkpoints
 
 
@@ -178,34 +179,6 @@ def test_time_lapse_can_be_read_back(p, trained):
     assert np.abs(last * 255 - frames[p.stage_two.steps]).max() <= 3, "float16 against float32"
 
 
-def test_evaluation_reports_scores_spread_and_protocol(p, trained):
-    report = runs.evaluate(p)
-    assert list(report["runs"]) == ["real", "chance", *runs.STUDENTS]
-    for name in runs.STUDENTS:
-        s = report["runs"][name]["accuracy"]
-        assert s["low"] <= s["mean"] <= s["high"] and len(s["values"]) == 3
-        assert report["runs"][name]["frechet"]["mean"] > 0
-    assert report["protocol"]["images"] == 64 and len(report["protocol"]["data"]) == 64
-    json.dumps(report)
-    table = runs.to_table(report)
-    assert "stage_two" in table and "64 captions" in table
-
-
-def test_a_stored_evaluation_is_used_for_the_very_weights_only(p, trained, home, monkeypatch):
-    report, asked = runs.evaluate(p), []
-    monkeypatch.setattr(runs, "evaluate", lambda profile: asked.append(profile) or {"new": True})
-    path = home / "results" / "smoke" / "evaluation.json"
-    assert runs.evaluation_of(p) == {"new": True}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_json(path, report)
-    assert runs.evaluation_of(p) == json.loads(path.read_text())
-    assert len(asked) == 1
-    report["protocol"]["weights"]["stage_two"] = "another"
-    files.write_json(path, report)
-    assert runs.evaluation_of(p) == {"new": True}
-    path.unlink()
-
-
 def test_other_settings_are_another_run(p, trained):
     other = dataclasses.replace(p, network=dataclasses.replace(p.network, fc_width=32))
     with pytest.raises(SDNError, match=r"network.stage_one.fc_width is 64, wanted 32.*output_dir"):
@@ -275,9 +248,9 @@ def test_a_run_that_is_no_student_paints_nothing(p, tmp_path):
     for name in ("teacher", "text", "evaluator"):
         said = f"run '{name}' is no student: choose from 'baseline', 'stage_one', 'stage_two'"
         with pytest.raises(SDNError, match=said):
-            runs.evaluate(p, [name])
+            experiments.evaluate(p, [name])
         with pytest.raises(SDNError, match=said):
-            scores.generate(p, name, tmp_path)
+            photographs.generate(p, name, tmp_path)
     with pytest.raises(SDNError, match="unknown run 'stage_tow': did you mean 'stage_two'"):
         runs.student("stage_tow", p)
 
@@ -295,7 +268,7 @@ def test_damaged_records_are_named_or_heal(p, trained, home, tmp_path, damage):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(damage)
     with pytest.raises(SDNError, match="evaluation.json .*restore it, or delete it"):
-        runs.evaluation_of(p)
+        experiments.evaluation_of(p)
     path.unlink()
 
     fresh = dataclasses.replace(p, output_dir=str(tmp_path))

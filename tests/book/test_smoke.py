@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from sdn_lib import profiles, runs
+from sdn_lib import experiments, profiles, runs
 from sdn_lib.book.chapters import layout
 from sdn_lib.book.execute import reproduce
 
@@ -70,7 +70,7 @@ def test_every_chapter_records_numbers_and_says_how_its_networks_came(records):
 @pytest.mark.slow
 def test_the_scores_of_chapter_seven_are_those_of_the_library(records):
     numbers = records["07_does_it_work"]["numbers"]
-    report = runs.evaluate(profiles.load("smoke"))
+    report = experiments.evaluate(profiles.load("smoke"))
     for name in runs.STUDENTS:
         score = report["runs"][name]["accuracy"]["mean"]
         assert numbers[f"c07_accuracy_{name}"] == pytest.approx(score, abs=0.03)

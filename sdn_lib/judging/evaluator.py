@@ -1,13 +1,11 @@
-"""Judging generated birds with a network that is not the teacher, and saying how it was done.
+"""The evaluator: a network of another kind than the teacher that reads attributes off pictures.
 
-Attribute accuracy asks whether the picture shows what the caption names; the Fréchet distance
-asks whether generated pictures are distributed like real ones. Both use an evaluator of another
-architecture (a RegNet) trained with another seed than the teacher's.
+A small RegNet, trained with another seed than the teacher's. Attribute accuracy asks whether a
+picture shows what its caption names.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,7 +48,7 @@ class Evaluator(nn.Module):
 
 
 @torch.no_grad()
-def judge(
+def predict(
     evaluator: Evaluator, images: Tensor, batch: int = 128
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return float32 features (n, num_features) and {attribute: predicted value index (n,)}.
@@ -110,71 +108,10 @@ def chance_accuracy(
     return attribute_accuracy(constant, attributes, mentions)
 
 
-def check_finite(*arrays: np.ndarray) -> None:
-    """Raise SDNError where an array holds NaN or infinity: a measure of it would be no number."""
-    for array in arrays:
-        rows = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(1))
-        if len(rows):
-            raise SDNError(
-                f"{len(rows)} of {len(array)} rows hold NaN or infinity, the first is row "
-                f"{rows[0]}: look at that picture, and at the network that made it"
-            )
+def named_accuracy(right: np.ndarray, mentions: np.ndarray) -> float:
+    """Return the mean over attributes of the share that is right where the caption names it.
 
-
-@devices.own_defaults()
-def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
-    """Return the squared Fréchet distance of two Gaussians fitted to features (n, d).
-
-    The formula of FID on features that are not Inception's, so never called FID. Computed by
-    torchmetrics. Raises SDNError with fewer than two rows, widths that differ, or NaN.
-    Source: Heusel et al. 2017.
+    Both (n, A) bool, as in `evaluation.attribute_accuracy`; an attribute never named is left out.
     """
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
-        raise SDNError(f"features must be (n, d) alike, got {real.shape} and {generated.shape}")
-    if min(len(real), len(generated)) < 2:
-        raise SDNError("the Fréchet distance needs at least two samples on each side")
-    check_finite(real, generated)
-    metric = FrechetInceptionDistance(
-        feature=Given(real.shape[1]), normalize=True, input_img_size=(1, 1, real.shape[1])
-    ).set_dtype(torch.float64)
-    for features, is_real in ((real, True), (generated, False)):
-        metric.update(torch.as_tensor(features, dtype=torch.float64), real=is_real)
-    return float(metric.compute())
-
-
-class Given(nn.Module):
-    """Hands features through, so that torchmetrics' FID works on any network's."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (n, num_features)."""
-        return features.reshape(len(features), -1)
-
-
-def structure(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """Return mean SSIM and PSNR (dB) of generated images against the caption's own real image.
-
-    Both (n, height, width, 3) float 0..1. A caption does not fix the pose, so these reward a
-    blurred average: read them beside the Fréchet distance. PSNR is infinite where a picture equals
-    its real one. Raises SDNError for shapes that differ and for NaN. Source: scikit-image.
-    """
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-
-    if generated.shape != real.shape:
-        raise SDNError(f"images differ in shape: {generated.shape} and {real.shape}")
-    check_finite(generated, real)
-    pairs = list(zip(generated, real, strict=True))
-    ssim = [structural_similarity(g, r, channel_axis=2, data_range=1.0) for g, r in pairs]
-    psnr = [peak_signal_noise_ratio(r, g, data_range=1.0) for g, r in pairs]
-    return {"ssim": float(np.mean(ssim)), "psnr": float(np.mean(psnr))}
-
-
-def protocol(**facts) -> dict:
-    """Return what must stand beside a number: the given facts and the versions that computed it."""
-    packages = ("torch", "torchvision", "torchmetrics", "scikit-image", "numpy")
-    return {**facts, "versions": {name: importlib.metadata.version(name) for name in packages}}
+    named = mentions.sum(0)
+    return float(((right & mentions).sum(0)[named > 0] / named[named > 0]).mean())

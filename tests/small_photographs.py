@@ -1,0 +1,34 @@
+"""A data set of small pictures in the form of photographs: species, captions, no attributes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from sdn_lib import profiles
+from sdn_lib.data import prepared
+
+CLASSES, EACH, SIZE = 6, 3, 32
+
+
+def prepare(folder, embeddings=False):
+    rng = np.random.default_rng(0)
+    count = CLASSES * EACH
+    classes = np.repeat(np.arange(1, CLASSES + 1), EACH)
+    table = rng.standard_normal((count, 10, 64), dtype=np.float32)
+    return prepared.write(
+        folder,
+        images=rng.integers(256, size=(count, SIZE, SIZE, 3), dtype=np.uint8),
+        captions=[[f"bird {n} of kind {c}, line {k}" for k in range(10)]
+                  for n, c in enumerate(classes)],
+        class_ids=classes,
+        names=[f"bird_{n}" for n in range(count)],
+        splits=["train" if c <= 4 else "test" for c in classes],
+        arrays={"embeddings": table} if embeddings else {},
+    )  # fmt: skip
+
+
+def profile_of(folder, **changes):
+    smoke = profiles.load("smoke", text__batch=4, stage_one__batch=4, stage_two__batch=4, **changes)
+    return dataclasses.replace(smoke, photos=str(folder), output_dir=f"{folder}-runs")

@@ -295,7 +295,7 @@ def test_a_damaged_cache_of_embeddings_is_made_again(p, trained):
 
 
 def test_shipped_weights_of_the_book_are_small_and_complete():
-    shipped = profiles.ROOT / "results" / "cpu"
+    shipped = profiles.BESIDE / "results" / "cpu"
     if not shipped.exists():
         pytest.skip("results/cpu is not here")
     sizes = [(shipped / name / "weights.safetensors").stat().st_size for name in runs.NAMES]

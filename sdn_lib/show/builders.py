@@ -48,7 +48,7 @@ def prompt_builder(
             f"(limit {limit}): offer fewer values"
         )
 
-    frames = {}
+    frames: dict[tuple[str, ...], Frame] = {}
     for start in range(0, len(combinations), batch):
         some = combinations[start : start + batch]
         birds = [dict(zip(names, values, strict=True)) for values in some]
@@ -56,18 +56,24 @@ def prompt_builder(
         for values, bird, panels in zip(some, birds, painted, strict=True):
             frames[values] = Frame(panels, caption_of(bird))
     controls = [
-        Control(name, name.replace("_", " "), tuple(values), default=(default or {}).get(name))
+        Control(name, name.replace("_", " "), tuple(values), default=(default or {}).get(name, ""))
         for name, values in choices.items()
     ]
+    live = _reader(live_text) if live_text else None
+    return Explorer(controls, frames, title=title, alt=alt, live=live)
 
-    def live(caption: str) -> Frame:
+
+def _reader(render: Callable[[str], Mapping[str, Any]]) -> Callable[[str], Frame]:
+    """Return what makes the frame of a typed caption, with remarks on what cannot be read of it."""
+
+    def read(caption: str) -> Frame:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CaptionWarning)  # the frame says it
-            panels = _panels(live_text(caption), 1)[0]
+            panels = _panels(render(caption), 1)[0]
         shown = caption if len(caption) <= LENGTH else f"{caption[:LENGTH]}..."
         return Frame(panels, shown, " ".join(f"Note: {remark}." for remark in remarks(caption)))
 
-    return Explorer(controls, frames, title=title, alt=alt, live=live if live_text else None)
+    return read
 
 
 def _panels(rendered: Mapping[str, Any], count: int) -> list[tuple[Panel, ...]]:
@@ -88,7 +94,7 @@ def layer_scrubber(
     examples: Sequence[str] | None = None,
     *,
     channels: int = 16,
-    default: str | None = None,
+    default: str = "",
     titles: tuple[str, str] = ("teacher", "student"),
     title: str = "Teacher and student, layer by layer",
 ) -> Explorer:
@@ -102,16 +108,16 @@ def layer_scrubber(
     pairs = _pairs(names, teacher, student, examples, titles)
     count = len(pairs[names[0]][0])
     labels = list(examples) if examples is not None else [f"{i + 1}" for i in range(count)]
-    frames = {}
+    frames: dict[tuple[str, ...], Frame] = {}
     for index, example in enumerate(labels):
         for name in names:
-            both = [array[index] for array in pairs[name]]
-            pictures, text = _layer(name, *both, channels)
+            left, right = pairs[name]
+            pictures, text = _layer(name, left[index], right[index], channels)
             panels = tuple(Panel(t, (p,)) for t, p in zip(titles, pictures, strict=True))
             frames[(example, name)] = Frame(panels, text)
     if len(labels) == 1:
         frames = {key[1:]: frame for key, frame in frames.items()}
-    controls = [Control("layer", "layer", tuple(names), "slider", default or names[0])]
+    controls = [Control("layer", "layer", tuple(names), "slider", default)]
     if len(labels) > 1:
         controls.insert(0, Control("example", "example", tuple(labels)))
     return Explorer(controls, frames, title=title, alt="activations")
@@ -201,13 +207,13 @@ def step_scrubber(
     if notes is not None and len(notes) != len(steps):
         raise SDNError(f"step_scrubber: {len(notes)} notes for {len(steps)} steps")
     still = [Panel(label, pictures(images, label)) for label, images in (fixed or {}).items()]
-    frames = {}
+    frames: dict[tuple[str, ...], Frame] = {}
     for index, step in enumerate(steps):
         moving = [Panel(label, pictures(entries[index], label)) for label, entries in runs.items()]
         text = f"step {step:,}" + (f": {notes[index]}" if notes is not None else "")
         frames[(f"{step:,}",)] = Frame((*still, *moving), text)
     control = Control(
         "step", "training step", tuple(f"{step:,}" for step in steps), "slider",
-        default=f"{steps[-1]:,}" if len(steps) else None, play=350,
+        default=f"{steps[-1]:,}" if len(steps) else "", play=350,
     )
     return Explorer([control], frames, title=title, alt=alt, layout="rows", captions=captions)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Patch
 
@@ -205,9 +206,9 @@ def _row_panels(
             places[title, name] = y
             y += 1
         y += 0.3
-    figure = HouseFigure(figsize=(WIDTH / DPI, 0.7 + 0.235 * y), layout="constrained")
+    close = ConstrainedLayoutEngine(wspace=0.04)
+    figure = HouseFigure(figsize=(WIDTH / DPI, 0.7 + 0.235 * y), layout=close)
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)
-    figure.get_layout_engine().set(wspace=0.04)
     for axes, measure in zip(panels[0], measures, strict=True):
         axes.set(xlabel=measure, ylim=(y - 0.4, -0.8))
         axes.tick_params(axis="y", length=0)
@@ -293,10 +294,10 @@ def heatmap(
     bar.set_label(label)
     bar.outline.set_visible(False)
     if values.shape[1] <= 12:
+        bright = np.asarray(image.norm(values)) > 0.6
         for (row, column), value in np.ndenumerate(values):
-            bright = image.norm(value) > 0.6
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9,
-                      color=INK if bright else "white")
+                      color=INK if bright[row, column] else "white")
     return figure
 
 
@@ -321,7 +322,7 @@ def thumbnails_scatter(
     if colours is not None and len(colours) != len(places):
         raise SDNError(f"thumbnails_scatter: {len(places)} points but {len(colours)} colours")
     figure, axes = new_plot(5.6)
-    axes.scatter(*places.T, s=0)
+    axes.scatter(places[:, 0], places[:, 1], s=0)
     axes.margins(0.06)
     axes.set_xticks([])
     axes.set_yticks([])

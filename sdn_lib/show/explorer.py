@@ -149,7 +149,8 @@ class Explorer:
             row = []
             for image in panel.images:
                 tall = max(1, round(side * image.shape[0] / image.shape[1]))
-                kept = Image.fromarray(image).convert("RGBA").resize((side, tall), Image.NEAREST)
+                large = Image.fromarray(image).resize((side, tall), Image.Resampling.NEAREST)
+                kept = large.convert("RGBA")
                 white = Image.new("RGBA", kept.size, "white")
                 row.append(np.asarray(Image.alpha_composite(white, kept).convert("RGB")))
             strips.append(beside(row, 4))
@@ -161,7 +162,7 @@ class Explorer:
         import ipywidgets
 
         view = ipywidgets.HTML()
-        inputs = []
+        inputs: list[Any] = []
 
         def show(frame: Frame) -> None:
             view.value = markup.root(self._frame_html(frame))
@@ -189,7 +190,7 @@ class Explorer:
                 )
                 ipywidgets.jslink((play, "value"), (item, "index"))
                 rows.append(play)
-        if self.live:
+        if live := self.live:
             box = ipywidgets.Text(
                 placeholder="your own text, then Enter", description="text",
                 continuous_update=False, layout=ipywidgets.Layout(width="90%"),
@@ -197,7 +198,7 @@ class Explorer:
 
             def typed(change: Mapping[str, Any]) -> None:
                 try:
-                    show(self.live(change["new"]))
+                    show(live(change["new"]))
                 except SDNError as error:
                     view.value = markup.alert(str(error))
 
@@ -222,7 +223,7 @@ class Explorer:
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         return {WIDGET: data[WIDGET]} if data and WIDGET in data else {}
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Return HTML, a still PNG and text; with a live kernel the widget too."""
         text = f"{self.title}: " + "; ".join(
             f"{control.label} ({', '.join(control.values)})" for control in self.controls

@@ -15,7 +15,7 @@ KINDS = ("select", "slider", "buttons")
 class Control:
     """One thing that the reader can set: a name, a visible label and the values it takes.
 
-    kind: 'select' (a list), 'slider' or 'buttons'. default: one of the values, None for the first.
+    kind: 'select' (a list), 'slider' or 'buttons'. default: one of the values, '' for the first.
     play: milliseconds a step when a slider has a play button, else 0. Raises SDNError otherwise.
     """
 
@@ -23,7 +23,7 @@ class Control:
     label: str
     values: tuple[str, ...]
     kind: str = "select"
-    default: str | None = None
+    default: str = ""
     play: int = 0
 
     def __post_init__(self) -> None:
@@ -34,7 +34,7 @@ class Control:
             )
         if not self.values or len(set(self.values)) != len(self.values):
             raise SDNError(f"control {self.name!r}: values must be distinct, got {self.values}")
-        if self.default is None:
+        if not self.default:
             object.__setattr__(self, "default", self.values[0])
         if self.default not in self.values:
             raise SDNError(

@@ -68,9 +68,8 @@ def new_plot(height: float) -> tuple[Figure, Axes]:
 
 def paste(page: Axes, picture: np.ndarray, x: float, y: float, w: float, h: float) -> None:
     """Put a picture of w by h pixels on a page, its top left corner at x, y."""
-    figure = page.figure
-    height = figure.get_figheight() * DPI
-    axes = figure.add_axes((x / WIDTH, 1 - (y + h) / height, w / WIDTH, h / height))
+    height, _ = page.get_ylim()
+    axes = page.figure.add_axes((x / WIDTH, 1 - (y + h) / height, w / WIDTH, h / height))
     whole = h % picture.shape[0] == 0 and w % picture.shape[1] == 0
     axes.imshow(picture, interpolation="nearest" if whole else "auto", aspect="auto")
     axes.axis("off")

@@ -147,6 +147,7 @@ def run_colours(labels: Collection[str]) -> dict[str, str]:
     return colours
 
 
-def tint(colour: str, strength: float) -> tuple[float, ...]:
+def tint(colour: str, strength: float) -> tuple[float, float, float]:
     """Return a colour mixed with white: all of it at strength 1, white at 0."""
-    return tuple(1 - strength * (1 - part) for part in to_rgb(colour))
+    red, green, blue = (1 - strength * (1 - part) for part in to_rgb(colour))
+    return red, green, blue

@@ -33,7 +33,6 @@ from sdn_lib import (
     runs,
     vgg,
 )
-from sdn_lib.data import prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError, near
 from sdn_lib.experiments.examination import draw_exam, mark
@@ -297,7 +296,7 @@ def settings_of(name: str, seed: int, profile: Profile) -> dict[str, Any]:
         "network": {key: getattr(n, key) for key in runs.STUDENT_NETWORK},
         "size": profile.data.size,
         "data": runs.dataset(profile).checksum,
-        **{n: prepared.sha256(path) for n, path in weights.items()},
+        **{n: files.checksum(path) for n, path in weights.items()},
     }
 
 

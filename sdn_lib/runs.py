@@ -445,7 +445,7 @@ def embeddings(profile: Profile) -> np.ndarray:
     if run.how == "published":
         return data.arrays["embeddings"]
     path = profile.runs / "embeddings.safetensors"
-    encoder = prepared.sha256(run.folder / "weights.safetensors")
+    encoder = files.checksum(run.folder / "weights.safetensors")
     key = {"data": data.checksum, "encoder": encoder}
     with files.alone(path):
         if not _embedded(path, key):

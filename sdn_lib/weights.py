@@ -22,8 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sdn_lib import vgg
-from sdn_lib.data import prepared
+from sdn_lib import files, vgg
 from sdn_lib.errors import SDNError, near
 from sdn_lib.learning import checkpoints
 from sdn_lib.teacher import PREPROCESSING, Teacher
@@ -81,7 +80,7 @@ def convert(
     path = download(depth) if source == "torchvision" else Path(source)
     if not path.is_file():
         raise SDNError(f"{path} is missing: name a weights file, or 'torchvision'")
-    found = prepared.sha256(path)
+    found = files.checksum(path)
     wanted = sha256 or _stated(path)
     if wanted and not found.startswith(wanted.lower()):
         raise SDNError(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from sdn_lib import devices, files, runs
-from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments.examination import draw_exam, examined_rows
 from sdn_lib.judging.distances import frechet_distance
@@ -97,7 +96,7 @@ def evaluation_of(profile: Profile) -> dict[str, Any]:
 def _weights_of(profile: Profile, names: Sequence[str]) -> dict[str, str]:
     """Return the beginnings of the checksums of the weights that an evaluation rests on."""
     return {
-        name: prepared.sha256(runs.get(name, profile).folder / "weights.safetensors")[:16]
+        name: files.checksum(runs.get(name, profile).folder / "weights.safetensors")[:16]
         for name in ("evaluator", "text", *names)
     }
 

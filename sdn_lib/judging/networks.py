@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdn_lib import devices
-from sdn_lib.data import prepared
+from sdn_lib import devices, files
 from sdn_lib.errors import SDNError
 
 
@@ -73,7 +72,7 @@ class _EfficientNet(nn.Module):
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.network.load_state_dict(state)
         self.eval()
-        self.about = f"EfficientNet-lite0, ImageNet, sha256 {prepared.sha256(path)[:16]}"
+        self.about = f"EfficientNet-lite0, ImageNet, sha256 {files.checksum(path)[:16]}"
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sdn_lib import ablation, judging, learning, profiles, runs
+from sdn_lib import ablation, files, judging, learning, profiles, runs
 from sdn_lib.book.chapters import layout
 from sdn_lib.book.records import TEXT_CHANGED, read_record, stale
-from sdn_lib.data import painted_birds, prepared
+from sdn_lib.data import painted_birds
 from sdn_lib.errors import SDNError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -253,7 +253,7 @@ def test_the_stored_rows_are_those_that_are_declared(grid: dict) -> None:
 
 def test_the_grid_was_judged_by_the_shipped_networks(grid: dict) -> None:
     for name in ablation.FIXED:
-        wanted = prepared.sha256(ROOT / "results" / "cpu" / name / "weights.safetensors")
+        wanted = files.checksum(ROOT / "results" / "cpu" / name / "weights.safetensors")
         assert {f["settings"][name] for rows in grid.values() for f in rows} == {wanted}
 
 

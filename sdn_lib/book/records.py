@@ -19,11 +19,9 @@ from sdn_lib.book.gate import INJECTED, gate
 from sdn_lib.errors import SDNError
 from sdn_lib.machine import versions
 
-# Figures of record, and the words in a chapter's code that make it depend on them.
-STORED = {
-    "ablation/*/*.*": ("ablation", "experiments"),
-    "*/evaluation.json": ("evaluation", "judging"),
-}
+# Figures of record, under results/, and the words of a chapter's code that may read them.
+STORED = ("ablation/*/*.*", "*/evaluation.json")
+READS_STORED = ("ablation", "experiments")
 
 
 TEXT_CHANGED = "its text changed"
@@ -161,8 +159,8 @@ def fingerprints(place: Layout, name: str) -> dict[str, str]:
     shipped = place.root / "results"
     weights = [p for p in shipped.rglob("*") if p.name in ("weights.safetensors", "config.json")]
     text = "\n".join(source for source, _ in code)
-    used = (kind for kind, words in STORED.items() if any(word in text for word in words))
-    stored = [path for pattern in used for path in shipped.glob(pattern)]
+    patterns = STORED if any(word in text for word in READS_STORED) else ()
+    stored = [path for pattern in patterns for path in shipped.glob(pattern)]
     photographs = []
     if ".photos" in text:
         folders = {place.root / p.photos for p in profiles.PROFILES.values() if p.photos}

@@ -48,6 +48,19 @@ def test_what_a_chapter_depends_on_makes_it_stale(root: Path) -> None:
     assert "sdn_lib" in records.stale(place, "01_second", values)
 
 
+def test_figures_of_record_make_those_stale_that_may_read_them(root: Path) -> None:
+    place = layout("smoke", root)
+    edit(root, 2, "# as stored by experiments")
+    run(root, chapters=None)
+    for name in ("ablation/cpu/full-0.json", "cpu/evaluation.json"):
+        path = root / "results" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+        assert records.stale(place, "00_first") is None
+        assert records.stale(place, "01_second") == "the stored results changed"
+        path.unlink()
+
+
 def test_other_packages_make_a_chapter_stale_and_another_build_does_not(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

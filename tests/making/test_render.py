@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tiny_book
 from tiny_book import edit, run
 
 from sdn_lib.book.render import publish, render
@@ -33,6 +34,19 @@ def test_a_warning_stops_the_rendering(root: Path) -> None:
         render("smoke", root=root)
     assert "nowhere" in str(caught.value) and "nobody1999" in str(caught.value)
     assert not (root / "_build/html").exists()
+
+
+@pytest.mark.slow
+def test_the_pages_on_the_library_and_on_speed_render(root: Path) -> None:
+    for name in ("api.md", "speed.md"):
+        shutil.copy(tiny_book.ROOT / "book" / name, root / "book")
+    shutil.copytree(tiny_book.ROOT / "results" / "benchmarks", root / "results" / "benchmarks")
+    (root / "book/_toc.yml").write_text(f"{tiny_book.TOC}  - file: api\n  - file: speed\n")
+    run(root, chapters=None)
+    html = render("smoke", root=root).parent
+    assert "sdn_lib.book.render.render" in (html / "api.html").read_text()
+    speed = (html / "speed.html").read_text()
+    assert "steps.png" in speed and "bench_training.py" in speed
 
 
 def page(folder: Path, text: str) -> Path:

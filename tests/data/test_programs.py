@@ -12,7 +12,7 @@ from PIL import Image
 
 from sdn_lib.data import prepared
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "data_scripts"
 
 

@@ -63,7 +63,7 @@ class _Team:
     def __init__(self, count: int) -> None:
         # Forked workers need no importable main module, so notebooks and scripts may call
         # `generate`.
-        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self._processes: dict[Connection, multiprocessing.Process] = {}
         self._busy: dict[Connection, tuple[object, int]] = {}
         for _ in range(count):
@@ -77,7 +77,8 @@ class _Team:
     def map(self, work: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
         numbered = enumerate(jobs)
         # What is still done for a map that was left early is known by another name.
-        name, done, turn, handed, more = object(), {}, 0, 0, True
+        name, turn, handed, more = object(), 0, 0, True
+        done: dict[int, Any] = {}
         while True:
             for near in self._processes.keys() - self._busy.keys():
                 if handed - turn >= AHEAD * len(self._processes):
@@ -113,7 +114,8 @@ class _Team:
     def _receive(self, name: object) -> dict[int, Any]:
         """Wait for results; return those of the map `name` by the numbers of their jobs."""
         found = {}
-        for near in wait(list(self._busy)):
+        ready: list[Any] = wait(list(self._busy))
+        for near in ready:
             try:
                 value, error = near.recv()
             except (EOFError, OSError):
@@ -151,7 +153,7 @@ def _serve(far: Connection) -> None:
         except (EOFError, OSError):
             return
         try:
-            answer = work(job), None
+            answer: tuple[Any, Exception | None] = work(job), None
         except Exception as error:
             error.add_note(traceback.format_exc())
             answer = None, error
@@ -162,5 +164,7 @@ def _serve(far: Connection) -> None:
 
 
 def _end_with_the_parent() -> None:
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,8 +228,7 @@ def _check_lengths(count, captions, class_ids, names, splits, arrays) -> None:
         if len(value) != count:
             raise PreparedError(f"{name} has {counted(len(value), 'row')}, names has {count}")
     if len(set(names)) != count:
-        seen: set[str] = set()
-        twice = next(n for n in names if n in seen or seen.add(n))
+        twice = next(name for name, times in Counter(names).items() if times > 1)
         raise PreparedError(f"the name {twice!r} stands twice: names must be unique")
     for name, lines, split in zip(names, captions, splits, strict=True):
         if not lines or any(not line.strip() for line in lines):

@@ -7,6 +7,7 @@ from, its size, its SHA-256, and whether a published checksum confirmed it.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -137,9 +138,9 @@ def _download(archive: Archive, folder: Path, report: Callable[[str], None]) -> 
 
 def _sources(archive: Archive, partial: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     for url in archive.direct_urls:
-        yield url, lambda url=url: download(url, partial, archive.size)
+        yield url, functools.partial(download, url, partial, archive.size)
     if archive.drive:
-        yield archive.page, lambda: download_with_gdown(archive, partial)
+        yield archive.page, functools.partial(download_with_gdown, archive, partial)
 
 
 def _place(archive: Archive, folder: Path, stored: Path) -> None:

@@ -73,7 +73,7 @@ def download_with_gdown(archive: Archive, partial: Path) -> None:
                     use_cookies=False,
                 )
         except Exception as error:  # gdown's errors have no common base.
-            if getattr(error, "errno", None) in REFUSALS:
+            if isinstance(error, OSError) and error.errno in REFUSALS:
                 raise SpaceError(files.explain(error, partial)) from None
             words = f"gdown {gdown.__version__} (wanted: {INSTALL}) says: {reason(error)}"
             raise FetchError(f"{archive.page}: {words}") from None

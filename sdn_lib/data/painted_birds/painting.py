@@ -124,8 +124,9 @@ def _shade(whole: Image.Image, bird: Bird, rng: np.random.Generator, size: int) 
     The blurred silhouette serves as a height map; computed small, so all sizes look alike.
     """
     small = 48
-    height = whole.resize((small, small), Image.Resampling.BILINEAR)
-    height = np.asarray(height.filter(ImageFilter.GaussianBlur(3.2)), np.float32) / 255
+    blurred = whole.resize((small, small), Image.Resampling.BILINEAR)
+    blurred = blurred.filter(ImageFilter.GaussianBlur(3.2))
+    height = np.asarray(blurred, np.float32) / 255
     fall = np.zeros((2, small, small), np.float32)
     fall[0, :, 1:-1] = height[:, :-2] - height[:, 2:]
     fall[1, 1:-1] = height[:-2] - height[2:]

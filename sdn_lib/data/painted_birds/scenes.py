@@ -26,28 +26,28 @@ def background(scene: str, foot: float, rng: np.random.Generator) -> Image.Image
     tops |= {"snow": (196, 206, 220), "branch": (232, 218, 194)}
     feet = {"sky": (220, 236, 248), "leaves": (122, 168, 102), "water": (196, 214, 220)}
     feet |= {"snow": (212, 220, 230), "branch": (216, 196, 166)}
-    top, bottom = np.float32(tops[scene]), np.float32(feet[scene])
+    top, bottom = np.array(tops[scene], np.float32), np.array(feet[scene], np.float32)
     field = top + (bottom - top) * down + np.zeros((32, 32, 3), np.float32)
     if scene == "sky":
         for x, y, a, b in u[:3]:
             field += (250 - field) * 0.75 * _glow(x, 0.85 * y, 0.16 + 0.14 * a, 0.05 + 0.05 * b)
     elif scene == "leaves":
         for n, (x, y, a, b) in enumerate(u):
-            tone = np.float32((204, 222, 156) if n % 2 else (92, 146, 84))
+            tone = np.array((204, 222, 156) if n % 2 else (92, 146, 84), np.float32)
             field += (tone - field) * 0.6 * _glow(x, y, 0.10 + 0.10 * a, 0.10 + 0.08 * b)
     elif scene == "water":
         shore = 0.30 + 0.10 * u[0][0]
         wet = 1 / (1 + np.exp(-(down - shore) * 60))
         sway = 0.5 * np.sin(6 * _GRID + 6 * u[0][2])[None, :, None]
         waves = np.sin(down * (26 + 6 * u[0][1]) + sway)
-        field += (np.float32((104, 164, 178)) + 11 * waves - field) * wet
+        field += (np.array((104, 164, 178), np.float32) + 11 * waves - field) * wet
     elif scene == "snow":
         crest = min(foot - 0.16, 0.72) + 0.04 * np.sin(4 * _GRID + 6 * u[0][0])[None, :, None]
         white = 1 / (1 + np.exp(-(down - crest) * 40))
-        field += (np.float32((246, 248, 252)) - field) * white
+        field += (np.array((246, 248, 252), np.float32) - field) * white
     else:
         for x, y, a, b in u[:4]:
-            tone = np.float32((244, 234, 214) if a > 0.5 else (206, 188, 160))
+            tone = np.array((244, 234, 214) if a > 0.5 else (206, 188, 160), np.float32)
             field += (tone - field) * 0.5 * _glow(x, y, 0.14 + 0.1 * a, 0.14 + 0.1 * b)
     return Image.fromarray(np.clip(field, 0, 255).astype(np.uint8))
 

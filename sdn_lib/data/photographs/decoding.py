@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from sdn_lib.errors import SDNError
 from sdn_lib.files import explain
@@ -66,7 +66,7 @@ def decode(
     except SDNError as error:
         raise SDNError(f"{path}: {error}") from None
     except Image.DecompressionBombError:
-        most = 2 * Image.MAX_IMAGE_PIXELS // 10**6
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise SDNError(
             f"{path} has more than {most} million pixels: scale it down, or take it out"
         ) from None
@@ -101,12 +101,12 @@ def _refusal(path: Path, error: Exception) -> str:
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
-        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a tag that is damaged: viewers show the picture as it lies
         return None
 
 
-def _note_transparency(file: Image.Image) -> None:
+def _note_transparency(file: ImageFile.ImageFile) -> None:
     """Bring the transparent colour of a PNG, given in its own depth, to 8 bits."""
     clear = file.info.get("transparency")
     if file.format != "PNG" or clear is None or not file.tile:
@@ -125,7 +125,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return _to_8_bits(image).convert("RGB")
     if image.mode == "LAB":
         spaces = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, *spaces, outputMode="RGB")
+        converted = ImageCms.profileToProfile(image, *spaces, outputMode="RGB")
+        assert converted is not None, "only what is changed in place returns None"
+        return converted
     if not image.has_transparency_data:
         return image.convert("RGB")
     if image.mode == "La":
@@ -148,7 +150,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     elif image.format == "PPM" and image.mode == "I":
         white = 2**16 - 1
     else:
-        known = (2**8 - 1, 2**16 - 1, 2**32 - 1)
+        known: tuple[int, ...] = (2**8 - 1, 2**16 - 1, 2**32 - 1)
         if image.mode == "F":
             known = (1, *known)
         white = next((most for most in known if values.max() <= most), None)

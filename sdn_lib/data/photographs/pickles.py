@@ -13,6 +13,7 @@ import os
 import pickle
 import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -92,6 +93,10 @@ class _Instructions(dict):
 # The unpickler in C cannot be told which instructions to admit, and makes room for a memo of any
 # length that a file names; the one in Python has a table of instructions and a memo that is a dict.
 class _Reader(pickle._Unpickler):
+    stack: list[Any]
+    append: Callable[[Any], None]
+    read: Callable[[int], bytes]
+
     dispatch = _Instructions(
         {
             getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]]
@@ -128,13 +133,14 @@ class _Reader(pickle._Unpickler):
     def load_build(self) -> None:
         state = self.stack.pop()
         target = self.stack[-1]
-        if isinstance(target, np.dtype):
+        kind = type(target)
+        if issubclass(kind, np.dtype):
             version, order, *rest = state
             plain = version == 3 and rest == [None, None, None, -1, -1, 0]
             if not plain or order not in ("<", ">", "|", "="):
                 raise pickle.UnpicklingError("it describes a number that is not plain")
             target.__setstate__(tuple(state))
-        elif type(target) is np.ndarray:
+        elif kind is np.ndarray:
             _, shape, dtype, fortran, raw = state
             raw = self._bytes(raw)
             _check_array(shape, dtype, raw)
@@ -158,14 +164,14 @@ class _Reader(pickle._Unpickler):
             raise pickle.UnpicklingError("its arrays hold more bytes than the file")
         if encoding != "latin1" or type(raw) not in (str, bytes, bytearray):
             raise pickle.UnpicklingError("it encodes what is no text in latin1")
-        return raw.encode("latin1") if type(raw) is str else raw
+        return raw.encode("latin1") if isinstance(raw, str) else raw
 
     def _array(
         self,
         raw: bytes | bytearray,
         dtype: np.dtype,
         shape: tuple,
-        order: str,
+        order: Any,
         axes: tuple | None = None,
     ) -> np.ndarray:
         """An array as protocol 5 has it: its bytes, then what they mean."""
@@ -177,10 +183,10 @@ class _Reader(pickle._Unpickler):
         return array.reshape(shape, order=order)
 
     def _scalar(self, dtype: np.dtype, raw: str | bytes) -> np.number:
-        raw = self._bytes(raw)
-        if not isinstance(dtype, np.dtype) or dtype.itemsize != len(raw):
+        content = self._bytes(raw)
+        if not isinstance(dtype, np.dtype) or dtype.itemsize != len(content):
             raise pickle.UnpicklingError("it describes a number that is not plain")
-        return np.frombuffer(raw, dtype)[0]
+        return np.frombuffer(content, dtype)[0]
 
 
 def _dtype(code: str, *_: Any) -> np.dtype:

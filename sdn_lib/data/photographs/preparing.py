@@ -49,10 +49,13 @@ def prepare(
         raise SDNError(f"prepare: unknown resize filter {resize!r}: {near(resize, FILTERS)}")
     if type(size) is not int or not 1 <= size <= 4096:
         raise SDNError(f"prepare: size={size!r} is no whole number of pixels from 1 to 4096")
-    if crop and reading.boxes is None:
-        raise SDNError(f"prepare: {reading.source['kind']} has no boxes to crop to: leave crop out")
     total = len(reading.names)
-    boxes = reading.boxes.tolist() if crop else [None] * total
+    boxes: list[list[float] | None] = [None] * total
+    if crop:
+        if reading.boxes is None:
+            kind = reading.source["kind"]
+            raise SDNError(f"prepare: {kind} has no boxes to crop to: leave crop out")
+        boxes = reading.boxes.tolist()
     parts = [slice(i, i + IMAGES_PER_JOB) for i in range(0, total, IMAGES_PER_JOB)]
     with workers(processes, len(parts)) as parallel_map:
 

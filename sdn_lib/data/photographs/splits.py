@@ -89,7 +89,7 @@ def _check_classes(path: Path, expected: list[int]) -> None:
             )
 
 
-def _read_embeddings(paths: list[Path], rows: list[list[int]], count: int) -> np.ndarray:
+def _read_embeddings(paths: list[Path], rows: list[list[int]], count: int) -> np.ndarray | None:
     out: np.ndarray | None = None
     dtype = None
     for path, listed in zip(paths, rows, strict=True):

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from sdn_lib import program, vgg, weights
+from sdn_lib import program, vgg
+from sdn_lib.runs import weights
 from sdn_lib.teacher import PREPROCESSING
 
 

@@ -41,7 +41,7 @@ from sdn_lib.judging.statistics import DIRECTION, holm, mean_interval, paired_t_
 from sdn_lib.profiles import Profile, TrainConfig
 from sdn_lib.teacher import Teacher
 
-PASSES = {**runs.PASSES, "pixels": runs.PASSES["baseline"], "both": 6}
+PASSES = {**distillation.STEP_COST, "both": 6}
 MODES = ("pixels", "stage_one", "stage_two", "both")
 TEACHERS = ("trained", "random", "shuffled")
 SHARE = 12
@@ -246,7 +246,7 @@ def student_of(row: Row, profile: Profile, seed: int) -> nn.Module:
 
 def budget(profile: Profile) -> int:
     """Return the network passes that a row of cost 1 may spend."""
-    return PASSES["baseline"] * profile.baseline.steps // SHARE
+    return PASSES["pixels"] * profile.baseline.steps // SHARE
 
 
 def shown_rows(count: int) -> np.ndarray:
@@ -293,7 +293,7 @@ def settings_of(name: str, seed: int, profile: Profile) -> dict[str, Any]:
             mode: {key: getattr(_plan(profile, row, mode, 2, seed), key) for key in TRAINING}
             for mode, _ in row.plan
         },
-        "network": {key: getattr(n, key) for key in runs.STUDENT_NETWORK},
+        "network": {key: getattr(n, key) for key in runs.settings.STUDENT_NETWORK},
         "size": profile.data.size,
         "data": runs.dataset(profile).checksum,
         **{n: files.checksum(path) for n, path in weights.items()},

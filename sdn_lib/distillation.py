@@ -136,6 +136,13 @@ STAGES: dict[str, Callable[..., LayerLosses]] = {
 }
 """What a student may learn from, by name."""
 
+STEP_COST = {"pixels": 3, "stage_one": 4, "stage_two": 6}
+"""What a training step costs, in forward passes of a VGG trunk.
+
+A forward and backward pass counts 3, 2 where no gradients of weights are needed: the student 3,
+the teacher on the real picture 1, on the painted one 1 + 1.
+"""
+
 
 def stage(name: str, **options) -> Callable[..., LayerLosses]:
     """Return a stage of `STAGES` with its `options` filled in; SDNError lists the near matches."""

@@ -223,8 +223,10 @@ class Painter:
         self.captions: list[str] = []
         profile = SimpleNamespace(data=SimpleNamespace(size=8))
         monkeypatch.setattr(cli, "_profile", lambda options: profile)
-        monkeypatch.setattr(runs, "get", lambda name, profile: SimpleNamespace(model=CharCNNRNN()))
-        monkeypatch.setattr(runs, "settings_of", lambda name, profile: None)
+        for room in (runs, runs.store):
+            found = SimpleNamespace(model=CharCNNRNN())
+            monkeypatch.setattr(room, "get", lambda name, profile, found=found: found)
+        monkeypatch.setattr(runs.store, "train_config", lambda name, profile: None)
         monkeypatch.setattr(runs, "paint", self.paint)
 
     def paint(self, student: object, encoder: CharCNNRNN, captions: list[str]) -> torch.Tensor:

@@ -69,7 +69,7 @@ def test_a_live_training_has_the_losses_of_the_cpu_and_leaves_no_network_behind(
     on_cpu, device, name
 ):
     recorded = {entry["step"]: entry["total"] for entry in runs.get(name, on_cpu).log}
-    live = runs.rehearse(name, on_cpu)
+    live = runs.train_live(name, on_cpu)
     assert devices.of(live.model).type == "cpu" and live.log[-1]["step"] == on_cpu.live_steps
     within = 2e-3 if device.type in ("cpu", "second") else 3e-2  # a GPU rounds products
     for entry in live.log:
@@ -79,12 +79,12 @@ def test_a_live_training_has_the_losses_of_the_cpu_and_leaves_no_network_behind(
 def test_tensors_that_a_user_makes_by_default_elsewhere_change_nothing(device, on_cpu, monkeypatch):
     """`torch.set_default_device` and the like are common first lines of a notebook."""
     monkeypatch.setenv(devices.VARIABLE, "cpu")
-    plain = {name: runs.rehearse(name, on_cpu).log for name in ("text", "stage_one")}
+    plain = {name: runs.train_live(name, on_cpu).log for name in ("text", "stage_one")}
     torch.set_default_dtype(torch.float64)
     torch.set_default_device(device)
     try:
         with torch.no_grad():
-            there = {name: runs.rehearse(name, on_cpu).log for name in plain}
+            there = {name: runs.train_live(name, on_cpu).log for name in plain}
         report = experiments.evaluate(on_cpu, ["stage_one"])
     finally:
         torch.set_default_dtype(torch.float32)
@@ -107,7 +107,7 @@ def test_the_time_lapse_is_painted_while_the_student_trains(trained, q):
 def test_a_device_with_bf16_trains_in_it(trained, q, name, monkeypatch):
     monkeypatch.setattr(devices, "has_bf16", lambda device: True)
     config = dataclasses.replace(
-        runs.settings_of(name, q), steps=2, batch=8, precision="bf16", log_every=1
+        runs.train_config(name, q), steps=2, batch=8, precision="bf16", log_every=1
     )
     assert learning.ran_in(config, devices.best()) == "bf16"
     task, _ = runs.make_task(name, q, whole=False)
@@ -289,14 +289,14 @@ def copy_of_the_project(folder):
 @pytest.mark.parametrize("change", ["dtype", "device"])
 def test_a_user_s_defaults_change_no_training(on_cpu, change, monkeypatch):
     monkeypatch.setenv(devices.VARIABLE, "cpu")
-    wanted = [entry["total"] for entry in runs.rehearse("teacher", on_cpu).log]
+    wanted = [entry["total"] for entry in runs.train_live("teacher", on_cpu).log]
     task = Fit()
     try:
         if change == "dtype":
             torch.set_default_dtype(torch.float64)
         else:
             torch.set_default_device("meta")
-        live = runs.rehearse("teacher", on_cpu)
+        live = runs.train_live("teacher", on_cpu)
         loaded = runs.get("teacher", on_cpu).model
         with torch.no_grad():
             log = learning.fit(task, SETTINGS)

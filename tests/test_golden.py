@@ -17,9 +17,10 @@ from matconvnet import matconvnet
 from reference import regenerate_inputs as inputs
 from torch.utils.checkpoint import checkpoint
 
-from sdn_lib import distillation, learning, profiles, runs, vgg, weights
+from sdn_lib import distillation, learning, profiles, runs, vgg
 from sdn_lib.data import prepared
 from sdn_lib.learning.schedule import tensorflow_epsilon
+from sdn_lib.runs import weights
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 
@@ -192,7 +193,7 @@ def test_the_authors_profile_trains_as_the_authors_code_does(stage, golden, tmp_
         *(tmp_path, np.zeros((1, 224, 224, 3), np.uint8), [["a bird"] * 10]),
         *(np.zeros(1, np.int64), ["one"], ["train"]),
     )
-    settings = runs.settings_of(stage, profile)
+    settings = runs.train_config(stage, profile)
     teacher = runs.get("teacher", profile).model
     loss = distillation.stage(stage, weights={"image": settings.image_weight})
     task = learning.DistillationTask(data, student, teacher, None, loss, pairs=True)

@@ -9,8 +9,9 @@ import pytest
 import torch
 from small_photographs import SIZE, prepare, profile_of
 
-from sdn_lib import experiments, profiles, runs, weights
+from sdn_lib import experiments, profiles, runs
 from sdn_lib.errors import SDNError
+from sdn_lib.runs import weights
 from sdn_lib.teacher import Teacher
 
 

@@ -62,7 +62,7 @@ def test_a_profile_file(tmp_path):
 def test_the_baseline_costs_as_much_as_both_stages():
     for name in ("cpu", "gpu", "birds", "flowers", "authors", "rehearsal"):
         p = profiles.load(name)
-        cost = {run: runs.settings_of(run, p).steps * runs.PASSES[run] for run in runs.STUDENTS}
+        cost = {run: runs.train_config(run, p).steps * runs.step_cost(run) for run in runs.STUDENTS}
         both = cost["stage_one"] + cost["stage_two"]
         assert both <= cost["baseline"] <= 1.01 * both
 

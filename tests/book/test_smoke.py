@@ -61,7 +61,7 @@ def test_every_chapter_records_numbers_and_says_how_its_networks_came(records):
         numbers = record["numbers"]
         assert numbers, f"{name} glues nothing"
         came = {key: value for key, value in numbers.items() if key.startswith("run_")}
-        assert set(came.values()) <= {"loaded", "trained", "rehearsed"}
+        assert set(came.values()) <= {"loaded", "trained", "live"}
         assert {key.removeprefix("run_") for key in came} <= set(runs.NAMES)
         floats = [value for value in numbers.values() if isinstance(value, float)]
         assert all(math.isfinite(value) for value in floats), f"{name} records {numbers}"

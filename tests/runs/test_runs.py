@@ -23,7 +23,7 @@ def trained(p):
 
 
 def test_the_data_set_is_painted_once(p, trained, monkeypatch):
-    monkeypatch.setattr(runs.painted_birds, "generate", None)
+    monkeypatch.setattr(runs.data.painted_birds, "generate", None)
     data = runs.dataset(p)
     assert len(data) == 24 * 8 and data.size == 32
     images = runs.images(data, data.indices("train")[:3])
@@ -71,7 +71,7 @@ def test_stage_two_starts_from_stage_one(p, trained):
 def test_a_student_without_norm_trains_too(p, trained):
     plain = dataclasses.replace(p.network, student_norm=False)
     other = dataclasses.replace(p, network=plain)
-    run = runs.rehearse("stage_one", other)
+    run = runs.train_live("stage_one", other)
     assert run.log and not run.model.norms
     difference = runs.first_difference(
         runs.expected_config("teacher", p), runs.expected_config("teacher", other)
@@ -82,7 +82,7 @@ def test_a_student_without_norm_trains_too(p, trained):
 
 
 def test_a_rehearsal_follows_the_recorded_training(p, trained):
-    live = runs.rehearse("teacher", p)
+    live = runs.train_live("teacher", p)
     recorded = {entry["step"]: entry["total"] for entry in trained["teacher"].log}
     assert live.log[-1]["step"] == p.live_steps
     for entry in live.log:
@@ -145,7 +145,7 @@ def test_captions_of_one_picture_stand_together(p, trained):
 def test_a_later_setting_makes_another_run_unless_it_is_the_default(p, setting, value):
     changed = profiles.load("smoke", **{f"stage_one__{setting}": value})
     alone = runs.expected_config("stage_one", p)["training"]["stage_one"]
-    assert not alone.keys() & runs.LATER.keys()
+    assert not alone.keys() & runs.settings.LATER.keys()
     assert runs.expected_config("stage_one", changed)["training"]["stage_one"] == {
         **alone, setting: value
     }  # fmt: skip
@@ -160,7 +160,7 @@ def test_a_compiled_training_is_one_graph_and_learns_the_same(p, trained, name, 
     losses = {}
     for compiled in (False, True):
         settings = dataclasses.replace(
-            runs.settings_of(name, p), steps=4, log_every=1, compiled=compiled
+            runs.train_config(name, p), steps=4, log_every=1, compiled=compiled
         )
         task, finish = runs.make_task(name, p)
         log = learning.fit(task, settings)
@@ -239,7 +239,7 @@ def test_what_another_process_trained_meanwhile_is_compared_too(p, trained, home
         shutil.copytree(trained["evaluator"].folder, path)
         yield
 
-    monkeypatch.setattr(runs.files, "alone", trained_while_waiting)
+    monkeypatch.setattr(runs.store.files, "alone", trained_while_waiting)
     with pytest.raises(SDNError, match="trained with other settings .*steps is 20, wanted 3"):
         runs.get("evaluator", shorter)
 
@@ -262,7 +262,9 @@ def test_damaged_records_are_named_or_heal(p, trained, home, tmp_path, damage):
     (folder / "time_lapse.json").write_text(damage)
     with pytest.raises(SDNError, match="time_lapse.json .*restore it, or train again"):
         runs.read_time_lapse(folder)
-    assert runs.TimeLapse("stage_two", p, folder).frames == {}, "the training goes on without"
+    encoder = trained["text"].model
+    lapse = runs.TimeLapse(runs.dataset(p), encoder, p.stage_two.steps, folder)
+    assert lapse.frames == {}, "the training goes on without"
 
     path = home / "results" / "smoke" / "evaluation.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,12 +13,12 @@ from matconvnet import matconvnet
 from safetensors.torch import save_file
 from scipy.io import savemat
 
-from sdn_lib import weights
 from sdn_lib.errors import SDNError
 from sdn_lib.learning import checkpoints
+from sdn_lib.runs import weights
 from sdn_lib.teacher import Teacher
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 DEPTH = 11
 

@@ -1,0 +1,53 @@
+"""The six trained networks of the book: what they are, how they are found, made and used."""
+
+from sdn_lib.learning.tasks import images
+from sdn_lib.runs.data import data_of, dataset
+from sdn_lib.runs.networks import build
+from sdn_lib.runs.sampling import paint, paint_embeddings, to_uint8
+from sdn_lib.runs.settings import (
+    NAMES,
+    NEEDS,
+    STUDENTS,
+    expected_config,
+    first_difference,
+    step_cost,
+    train_config,
+)
+from sdn_lib.runs.store import (
+    Run,
+    embeddings,
+    get,
+    load,
+    make_task,
+    student,
+    train,
+    train_live,
+)
+from sdn_lib.runs.time_lapse import TimeLapse, read_time_lapse
+
+__all__ = [
+    "NAMES",
+    "NEEDS",
+    "STUDENTS",
+    "Run",
+    "TimeLapse",
+    "build",
+    "data_of",
+    "dataset",
+    "embeddings",
+    "expected_config",
+    "first_difference",
+    "get",
+    "images",
+    "load",
+    "make_task",
+    "paint",
+    "paint_embeddings",
+    "read_time_lapse",
+    "step_cost",
+    "student",
+    "to_uint8",
+    "train",
+    "train_config",
+    "train_live",
+]

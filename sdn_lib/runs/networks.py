@@ -1,0 +1,42 @@
+"""The untrained network of each run."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from sdn_lib import devices
+from sdn_lib.data import painted_birds
+from sdn_lib.errors import SDNError, near
+from sdn_lib.judging.evaluator import Evaluator
+from sdn_lib.profiles import Profile
+from sdn_lib.runs.settings import NAMES
+from sdn_lib.student import Student
+from sdn_lib.teacher import Teacher
+from sdn_lib.text import CharCNNRNN
+
+
+@devices.own_defaults()
+def build(name: str, profile: Profile, norm: bool = False) -> nn.Module:
+    """Return the untrained network of a run; `norm` adds batch norm to a teacher or a student."""
+    if name not in NAMES:
+        raise SDNError(f"unknown run {name!r}: {near(name, NAMES)}")
+    n = profile.network
+    if name == "evaluator":
+        return Evaluator(painted_birds.ATTRIBUTES)
+    if name == "teacher":
+        teacher = Teacher(n.depth, n.width, n.pooling, n.preprocessing, norm)
+        return teacher.to(memory_format=torch.channels_last)
+    if name == "text":
+        return CharCNNRNN(n.text_variant, n.text_dim)
+    student = Student(
+        n.depth,
+        n.width,
+        profile.data.size,
+        n.text_dim,
+        n.fc_width,
+        init=n.student_init,
+        output=n.student_output,
+        norm=norm,
+    )
+    return student.to(memory_format=torch.channels_last)

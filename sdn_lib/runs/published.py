@@ -1,0 +1,69 @@
+"""Networks from elsewhere: a converted VGG as the teacher, published caption embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sdn_lib import profiles, vgg
+from sdn_lib.data import prepared
+from sdn_lib.errors import SDNError
+from sdn_lib.profiles import Profile
+from sdn_lib.runs import weights
+from sdn_lib.runs.data import dataset
+from sdn_lib.teacher import Teacher
+
+
+def teacher_file(profile: Profile) -> Path:
+    """Return where the profile's converted teacher lies; SDNError says how to make it."""
+    path = profiles.ROOT / str(profile.network.teacher_weights)
+    if not path.is_file():
+        raise SDNError(
+            f"{path} is missing: make it with data_scripts/convert_weights.py, or override "
+            "network__teacher_weights"
+        )
+    return path
+
+
+def teacher_of(profile: Profile) -> Teacher:
+    """Return the profile's converted teacher; SDNError for a file of another network."""
+    n, path = profile.network, teacher_file(profile)
+    model = weights.load(path, n.pooling, n.preprocessing)
+    if model.table != vgg.layers(n.depth, n.width):
+        raise SDNError(f"{path} holds a VGG{model.depth} of width 1, the profile has another")
+    return model
+
+
+def has_embeddings(profile: Profile) -> bool:
+    """Say whether embeddings of its captions came with the profile's photographs."""
+    return profile.photos is not None and "embeddings" in dataset(profile).arrays
+
+
+class PublishedText(nn.Module):
+    """Looks embeddings up that came with a data set; it reads no caption but theirs."""
+
+    def __init__(self, data: prepared.Prepared) -> None:
+        super().__init__()
+        self.table = data.arrays["embeddings"]
+        self.text_dim = self.table.shape[-1]
+        self.places: dict[str, tuple[int, int]] = {}
+        for row, lines in enumerate(data.captions):
+            self.places.update((line, (row, k)) for k, line in enumerate(lines))
+
+    def encode(self, captions: Sequence[str]) -> Tensor:
+        """Return float32 embeddings (n, text_dim) of captions of the data set.
+
+        Raises SDNError that quotes a caption which is not.
+        """
+        for line in captions:
+            if line not in self.places:
+                raise SDNError(
+                    f"there is no published embedding of {line!r}: prepare the data set without "
+                    "embeddings, and a reader is trained that reads any caption"
+                )
+        rows = [np.asarray(self.table[self.places[line]], dtype=np.float32) for line in captions]
+        return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, self.text_dim)

@@ -1,0 +1,35 @@
+"""Pictures of captions, painted by a student."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sdn_lib import devices
+from sdn_lib.text import CharCNNRNN
+
+
+def paint(
+    student: nn.Module, encoder: CharCNNRNN, captions: Sequence[str], batch: int = 128
+) -> Tensor:
+    """Return pictures of captions, float32 (n, 3, size, size) RGB clamped to 0..1, on the CPU."""
+    return paint_embeddings(student, encoder.encode(list(captions)), batch)
+
+
+@torch.no_grad()
+def paint_embeddings(student: nn.Module, text: Tensor, batch: int = 128) -> Tensor:
+    """Return pictures of embeddings (n, text_dim), as `paint` does."""
+    with devices.borrowed(student) as device:
+        parts = [
+            student(part.to(device))["image"].float().clamp(0, 1).cpu()
+            for part in text.split(batch)
+        ]
+    return torch.cat(parts)
+
+
+def to_uint8(pictures: Tensor) -> np.ndarray:
+    """Return pictures (n, 3, h, w) in 0..1 as uint8 (n, h, w, 3)."""
+    return (pictures.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)

@@ -1,0 +1,100 @@
+"""What makes two runs the same: the settings that a run's weights depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from sdn_lib import distillation
+from sdn_lib.errors import SDNError, near
+from sdn_lib.learning import checkpoints
+from sdn_lib.profiles import Profile, TrainConfig
+from sdn_lib.runs import published
+from sdn_lib.runs.data import dataset, own_birds
+
+NEEDS = {
+    "evaluator": (),
+    "teacher": (),
+    "text": ("teacher",),
+    "stage_one": ("teacher", "text"),
+    "stage_two": ("teacher", "text", "stage_one"),
+    "baseline": ("text",),
+}
+NAMES = tuple(NEEDS)
+STUDENTS = ("baseline", "stage_one", "stage_two")
+STUDENT_NETWORK = (
+    "depth", "width", "fc_width", "text_dim", "student_norm", "student_init", "student_output",
+)  # fmt: skip
+NETWORK = {
+    "evaluator": (),
+    "teacher": ("depth", "width", "pooling", "preprocessing"),
+    "text": ("text_variant", "text_dim"),
+    **dict.fromkeys(STUDENTS, STUDENT_NETWORK),
+}
+"""The settings of NetworkConfig that each run depends on, itself."""
+
+LATER = {"captions_together": 1, "compiled": False}
+"""Settings of a training that came after the first runs, which lack them, and their defaults."""
+
+STAGE = {"baseline": "pixels", "stage_one": "stage_one", "stage_two": "stage_two"}
+"""What each student learns from, as `distillation.STAGES` names it."""
+
+
+def step_cost(name: str) -> int:
+    """Return what a training step of a student costs, in forward passes of a VGG trunk."""
+    return distillation.STEP_COST[STAGE[name]]
+
+
+def train_config(name: str, profile: Profile) -> TrainConfig:
+    """Return a run's TrainConfig."""
+    if name not in NAMES:
+        raise SDNError(f"unknown run {name!r}: {near(name, NAMES)}")
+    return getattr(profile, name)
+
+
+def expected_config(name: str, profile: Profile) -> dict[str, Any]:
+    """Return every setting that a run's weights depend on, those of the runs it needs included.
+
+    {'data', 'network', 'training'}: {run: {setting: value}}, and no setting that changes nothing.
+    """
+    trained = dataclasses.asdict(train_config(name, profile))
+    for setting, default in LATER.items():
+        if trained[setting] == default:
+            del trained[setting]
+    if trained["streams"] == "numbered":
+        del trained["streams"]  # the first runs knew no other
+    network = {key: getattr(profile.network, key) for key in NETWORK[name]}
+    settings: dict[str, dict] = {"data": {}, "network": {name: network}, "training": {}}
+    if name == "teacher" and profile.network.teacher_weights:
+        network["sha256"] = checkpoints.read_meta(published.teacher_file(profile))["sha256"]
+        return settings
+    settings["data"][name] = _data_facts(name, profile)
+    if name == "text" and published.has_embeddings(profile):
+        return {**settings, "network": {name: "published embeddings"}}
+    settings["training"][name] = trained
+    for need in NEEDS[name]:
+        for part, values in expected_config(need, profile).items():
+            settings[part].update(values)
+    return settings
+
+
+def _data_facts(name: str, profile: Profile) -> dict[str, Any]:
+    own = own_birds(name, profile)
+    if own or profile.photos is None:
+        return dataclasses.asdict(own or profile.data)
+    return {"prepared": dataset(profile).checksum}
+
+
+def first_difference(found: dict, expected: dict) -> str:
+    """Return the first setting that differs, 'network.width is 0.5, wanted 0.25', or ''."""
+    expected = json.loads(json.dumps(expected))
+    for key in sorted(set(found) | set(expected)):
+        a, b = found.get(key), expected.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            inner = first_difference(a, b)
+            if inner:
+                return f"{key}.{inner}"
+        elif a != b:
+            return f"{key} is {a!r}, wanted {b!r}"
+    return ""

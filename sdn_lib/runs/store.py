@@ -1,0 +1,290 @@
+"""The six trained things of the book, and the rule of every chapter: load, else train.
+
+========== ==================================================================================
+evaluator  judges pictures; another architecture and seed than the teacher
+teacher    the VGG trunk, trained on attributes and species, batch norm folded away
+text       the char-CNN-RNN, trained with the joint embedding loss against the teacher's view
+stage_one  the student after stage one
+stage_two  the same student after stage two, which starts from stage one's weights
+baseline   a student that sees pixels alone, at the cost of both stages together
+========== ==================================================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sdn_lib import devices, distillation, files, learning, machine, processes, profiles
+from sdn_lib.errors import SDNError, near
+from sdn_lib.learning import checkpoints
+from sdn_lib.profiles import Profile
+from sdn_lib.progress import Progress
+from sdn_lib.runs import published
+from sdn_lib.runs.data import data_of, dataset
+from sdn_lib.runs.networks import build
+from sdn_lib.runs.settings import (
+    NEEDS,
+    STAGE,
+    STUDENTS,
+    expected_config,
+    first_difference,
+    train_config,
+)
+from sdn_lib.runs.time_lapse import TimeLapse
+
+
+@dataclass
+class Run:
+    """A trained network: `model` in evaluation mode, `how` it came, its log and its folder."""
+
+    name: str
+    model: Any
+    how: str
+    log: list[dict]
+    config: dict[str, Any]
+    folder: Path
+
+
+@devices.own_defaults()
+def get(name: str, profile: Profile) -> Run:
+    """Return the run `name`: loaded from the profile's own runs or the shipped ones, else trained.
+
+    A run whose saved config differs from the profile's is another run: in the profile's own
+    folder that is an error that names the setting, among the shipped ones it is passed over.
+    """
+    if name == "teacher" and profile.network.teacher_weights:
+        model, path = published.teacher_of(profile), published.teacher_file(profile)
+        return Run(name, model, "converted", [], checkpoints.read_meta(path), path.parent)
+    if name == "text" and published.has_embeddings(profile):
+        data = dataset(profile)
+        return Run(name, published.PublishedText(data), "published", [], {}, data.folder)
+    if processes.count() > 1:
+        return _found(name, profile) or _train(name, profile, profile.runs / name)
+    found = _found(name, profile)
+    if found:
+        return found
+    with files.alone(profile.runs / name):
+        return _found(name, profile) or _train(name, profile, profile.runs / name)
+
+
+def student(name: str, profile: Profile) -> Run:
+    """Return the run of a student, as `get` does; SDNError for another run, which cannot paint."""
+    train_config(name, profile)
+    if name not in STUDENTS:
+        raise SDNError(f"run {name!r} is no student: {near(name, STUDENTS)}")
+    return get(name, profile)
+
+
+def _found(name: str, profile: Profile) -> Run | None:
+    """Return a run that the profile's own folder holds, or the shipped ones; None for none."""
+    expected = expected_config(name, profile)
+    own = profile.runs / name
+    if (own / "weights.safetensors").exists():
+        difference = first_difference(_read_config(own)["settings"], expected)
+        if difference:
+            raise SDNError(
+                f"{own} was trained with other settings ({difference}): delete it, or choose "
+                "another output_dir"
+            )
+        return load(name, profile, own)
+    for shipped in sorted(profile.shipped.glob(f"*/{name}")):
+        if not first_difference(_read_config(shipped)["settings"], expected):
+            return load(name, profile, shipped)
+    return None
+
+
+@devices.own_defaults()
+def load(name: str, profile: Profile, folder: Path) -> Run:
+    """Return a run from its folder, without looking anywhere else.
+
+    A student's file keeps the batch norm that it was trained with; the model has it folded away.
+    """
+    norm = name in STUDENTS and profile.network.student_norm
+    model = build(name, profile, norm)
+    checkpoints.load_weights(folder / "weights.safetensors", model)
+    log = learning.log.read(folder / "log.jsonl")
+    if name in STUDENTS:
+        model.fold()
+    model.eval().requires_grad_(False)
+    return Run(name, model, "loaded", log, _read_config(folder), folder)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path, remedy = folder / "config.json", f"delete {folder}, train again"
+    config = files.read_json(path, remedy)
+    if not isinstance(config.get("settings"), dict):
+        raise SDNError(f"{path} says nothing of the run's settings: {remedy}")
+    return config
+
+
+@devices.own_defaults()
+def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
+    """Train a run (and whatever it needs and cannot be loaded) and save it in `folder`.
+
+    By default `folder` is the profile's own; an unfinished training found there is resumed.
+    """
+    train_config(name, profile)
+    folder = Path(folder or profile.runs / name)
+    with files.alone(folder) if processes.count() == 1 else nullcontext():
+        return _train(name, profile, folder)
+
+
+def _train(name: str, profile: Profile, folder: Path) -> Run:
+    config = train_config(name, profile)
+    for need in NEEDS[name]:
+        get(need, profile)
+    with processes.first_alone():
+        settings = expected_config(name, profile)
+    began = folder / "settings.json"
+    if began.exists():
+        remedy = f"delete {folder} and train again"
+        difference = first_difference(files.read_json(began, remedy), settings)
+        if difference:
+            raise SDNError(
+                f"{folder} holds an unfinished training with other settings ({difference}): "
+                "delete it, or choose another output_dir"
+            )
+    if processes.rank() == 0:
+        files.write_json(began, settings)
+    clock, code = time.perf_counter(), machine.git_state(profiles.ROOT)
+    with processes.first_alone():
+        task, finish = make_task(name, profile)
+    lapse = None
+    if name in STUDENTS and processes.rank() == 0:
+        lapse = TimeLapse(dataset(profile), get("text", profile).model, config.steps, folder)
+    log = learning.fit(task, config, folder, on_step=lapse, title=name)
+    model = finish(task)
+    facts = {
+        "name": name,
+        "profile": profile.name,
+        "settings": settings,
+        "command": f"sdn train {name} --profile {profile.name}",
+        "hardware": machine.hardware(),
+        "device": devices.describe(devices.best()),
+        "precision": learning.ran_in(config, devices.best()),
+        "processes": processes.count(),
+        **code,
+        "data": data_of(name, profile).checksum,
+        "seconds": round(log[-1]["seconds"], 1),
+        "seconds_with_setup": round(time.perf_counter() - clock, 1),
+        "torch": torch.__version__,
+        "weights": "float16",
+    }
+    if processes.rank() == 0:
+        learning.log.write(folder / "log.jsonl", log)
+        files.write_json(folder / "config.json", facts)
+        # Last, as it is what says that the run is there.
+        checkpoints.save_weights(folder / "weights.safetensors", model, {"name": name})
+        (folder / "state.safetensors").unlink(missing_ok=True)
+        began.unlink(missing_ok=True)
+    processes.wait()
+    # What a chapter shows is what it would have loaded: the float16 weights.
+    return dataclasses.replace(load(name, profile, folder), how="trained")
+
+
+@devices.own_defaults()
+def train_live(name: str, profile: Profile) -> Run:
+    """Train only the first `profile.live_steps` steps of a run, before the reader's eyes.
+
+    Seeds, batches and schedule are those of the whole training, so its log should lie on the
+    beginning of the recorded one. Nothing is saved.
+    """
+    task, finish = make_task(name, profile, whole=False)
+    settings = train_config(name, profile)
+    often = min(settings.log_every, profile.live_steps)
+    settings = dataclasses.replace(settings, log_every=often)
+    log = learning.fit(task, settings, stop_after=profile.live_steps, title=f"{name}, live")
+    model = finish(task)
+    if name in STUDENTS:
+        model.fold()
+    model.requires_grad_(False)
+    return Run(name, model, "live", log, {}, profile.runs / name)
+
+
+@devices.own_defaults()
+def make_task(
+    name: str, profile: Profile, whole: bool = True
+) -> tuple[learning.Task, Callable[[learning.Task], nn.Module]]:
+    """Return a run's task and the function that takes the finished network out of it.
+
+    For a `whole` training of a student every caption is embedded beforehand.
+    """
+    data = data_of(name, profile)
+    torch.manual_seed(train_config(name, profile).seed)
+    if name == "evaluator":
+        network = build(name, profile)
+        task = learning.AttributeTask(data, network.trunk, network.num_features, species=False)
+        network.heads = task.heads
+        return task, lambda t: network.eval()
+    if name == "teacher":
+        features = learning.TeacherFeatures(build("teacher", profile, norm=True))
+        task = learning.AttributeTask(data, features, features.width)
+        return task, lambda t: features.teacher.fold()
+    needs = {need: get(need, profile) for need in NEEDS[name]}
+    torch.manual_seed(train_config(name, profile).seed)
+    if name == "text":
+        features = learning.TeacherFeatures(needs["teacher"].model)
+        task = learning.TextTask(data, build("text", profile), features, features.width)
+
+        def finish(t: learning.Task) -> nn.Module:
+            some = [data.captions[row][0] for row in task.rows]
+            task.encoder.calibrate(some)
+            return task.encoder.eval()
+
+        return task, finish
+    student = build(name, profile, profile.network.student_norm)
+    if name == "stage_two":
+        checkpoints.load_weights(needs["stage_one"].folder / "weights.safetensors", student)
+    settings = train_config(name, profile)
+    teacher, loss = None, distillation.stage(STAGE[name])
+    if name != "baseline":
+        teacher = needs["teacher"].model
+        loss = distillation.stage(STAGE[name], weights={"image": settings.image_weight})
+    table = embeddings(profile) if whole else None
+    encoder, pairs = needs["text"].model, profile.photos is not None
+    task = learning.DistillationTask(
+        data, student, teacher, encoder, loss, table, pairs, settings.captions_together
+    )
+    return task, lambda t: t.student.eval()
+
+
+def embeddings(profile: Profile) -> np.ndarray:
+    """Return float16 embeddings (images, captions, text_dim) of every caption, cached on disk.
+
+    The cache lies in the profile's own runs and is made again for other data or another encoder.
+    """
+    data, run = dataset(profile), get("text", profile)
+    if run.how == "published":
+        return data.arrays["embeddings"]
+    path = profile.runs / "embeddings.safetensors"
+    encoder = files.checksum(run.folder / "weights.safetensors")
+    key = {"data": data.checksum, "encoder": encoder}
+    with files.alone(path):
+        if not _embedded(path, key):
+            lines = [line for lines in data.captions for line in lines]
+            parts = []
+            with Progress("embedding", "captions") as progress, devices.borrowed(run.model):
+                for start in range(0, len(lines), 2048):
+                    parts.append(run.model.encode(lines[start : start + 2048]).half())
+                    progress(min(start + 2048, len(lines)), len(lines))
+            table = torch.cat(parts).view(len(data), -1, run.model.text_dim)
+            checkpoints.save(path, {"embeddings": table}, key)
+    return checkpoints.read(path)[0]["embeddings"].numpy()
+
+
+def _embedded(path: Path, key: dict[str, str]) -> bool:
+    """Say whether a cache of embeddings is there, whole, and that of these data and weights."""
+    try:
+        return checkpoints.read_meta(path) == key
+    except checkpoints.CheckpointError:
+        return False

@@ -1,5 +1,5 @@
 # make book   set up, run every chapter, render the book      PROFILE=smoke|cpu|gpu (default: cpu)
-# make test   set up, run the tests
+# make test   set up, run the tests                           TESTS="tests/show ..." (default: all)
 # make help   list the rest
 
 PROFILE ?= cpu
@@ -65,15 +65,19 @@ rehearsal: setup
 smoke:
 	$(MAKE) book PROFILE=smoke
 
-# First what needs most memory, alone, then two files at a time (of sdn_lib.book: tests/making), and
-# at last the chapters and their pages (tests/book). The threshold gives freed blocks of a megabyte
-# back at once, which saves a gigabyte (glibc only).
+# TESTS names some. Else, first what needs most memory, alone, then two files at a time (of
+# sdn_lib.book: tests/making), and at last the chapters and their pages (tests/book). The threshold
+# gives freed blocks of a megabyte back at once, which saves a gigabyte (glibc only).
 test: export MALLOC_MMAP_THRESHOLD_ = 1048576
 test: setup
+ifdef TESTS
+	$(call PYTEST,chosen) $(TESTS)
+else
 	$(call PYTEST,golden) tests/test_golden.py
 	OMP_NUM_THREADS=1 $(call PYTEST,library) -n 2 --dist loadfile \
 	  --ignore tests/test_golden.py --ignore tests/book
 	$(call PYTEST,chapters) tests/book
+endif
 
 # Here the book must have been rendered; in `make test` its tests may skip.
 test-book: export SDN_TEST_REQUIRES += book

@@ -15,7 +15,7 @@ import second_device
 import torch
 from torch import nn
 
-from sdn_lib import ablation, devices, experiments, judging, learning, profiles, runs
+from sdn_lib import devices, experiments, judging, learning, profiles, runs
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments import photographs
@@ -214,9 +214,9 @@ def test_captions_are_painted_and_scored(trained, q, tmp_path):
 
 
 def test_a_row_of_the_ablation_trains(trained, q, tmp_path):
-    facts = ablation.run("brief", 0, q, tmp_path)
+    facts = experiments.train_row("brief", 0, q, tmp_path)
     assert np.isfinite(facts["frechet"])
-    assert ablation.kept("brief", 0, q, tmp_path)["steps"] == facts["steps"]
+    assert experiments.stored_row("brief", 0, q, tmp_path)["steps"] == facts["steps"]
 
 
 def test_too_little_memory_is_said_in_one_line(device):

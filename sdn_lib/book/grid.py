@@ -26,15 +26,15 @@ def ablate(
     root: str | Path | None = None,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Run rows of `ablation.ROWS` (all by default), each with papermill in a notebook of its own.
+    """Run rows of the ablation (all by default), each with papermill in a notebook of its own.
 
-    What `folder` (by default that of `ablation.folder_of`) holds is not run again. `workers` run at
-    a time and share the processors; by default one a processor, or one where there is a GPU. A row
+    What `folder` (by default `experiments.rows_folder`) holds is not run again. `workers` run at a
+    time and share the processors; by default one a processor, or one where there is a GPU. A row
     that fails raises ChapterError; its notebook stays in _build/PROFILE/rows.
     """
     import torch
 
-    from sdn_lib import ablation
+    from sdn_lib import experiments
 
     if workers is not None and workers < 1:
         raise SDNError(f"workers={workers} is below 1")
@@ -42,7 +42,7 @@ def ablate(
     chosen = profiles.load(profile, output_dir=output_dir)
     for seed in seeds:
         profiles.load(profile, seed=seed)
-    folder = Path(folder or ablation.folder_of(chosen)).resolve()
+    folder = Path(folder or experiments.rows_folder(chosen)).resolve()
     values = {"profile": portable(profile)}
     values |= {"folder": str(folder), "output_dir": chosen.output_dir}
     if workers is None:
@@ -51,11 +51,11 @@ def ablate(
         jobs = [
             (place, {**values, "row": row, "seed": seed})
             for seed in dict.fromkeys(seeds)
-            for row in dict.fromkeys(rows or ablation.ROWS)
-            if not ablation.kept(row, seed, chosen, folder)
+            for row in dict.fromkeys(rows or experiments.ROWS)
+            if not experiments.stored_row(row, seed, chosen, folder)
         ]
         for (_, given), _ in run_jobs(run_row, jobs, workers, place.root):
-            facts = ablation.kept(given["row"], given["seed"], chosen, folder)
+            facts = experiments.stored_row(given["row"], given["seed"], chosen, folder)
             report(
                 f"{given['row']:12} seed {given['seed']}  "
                 f"accuracy {facts['attributes']['mean']:.3f}  "

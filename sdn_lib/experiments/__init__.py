@@ -1,6 +1,48 @@
 """Experiments: what is measured of trained networks, and what is trained to be measured."""
 
+from sdn_lib.experiments.claims import (
+    CLAIMS,
+    LEVEL,
+    MEASURES,
+    Claim,
+    chance_grid,
+    difference_interval,
+    differences,
+    p_values,
+    verdict,
+    verdicts,
+)
 from sdn_lib.experiments.evaluation import evaluate, evaluation_of, to_table
 from sdn_lib.experiments.examination import Exam, draw_exam, mark
+from sdn_lib.experiments.results import FIXED, rows_folder, stored_row, stored_rows
+from sdn_lib.experiments.rows import ROWS, SHARE, Row
+from sdn_lib.experiments.train import SHOWN, shown_rows, train_row
 
-__all__ = ["Exam", "draw_exam", "evaluate", "evaluation_of", "mark", "to_table"]
+__all__ = [
+    "CLAIMS",
+    "FIXED",
+    "LEVEL",
+    "MEASURES",
+    "ROWS",
+    "SHARE",
+    "SHOWN",
+    "Claim",
+    "Exam",
+    "Row",
+    "chance_grid",
+    "difference_interval",
+    "differences",
+    "draw_exam",
+    "evaluate",
+    "evaluation_of",
+    "mark",
+    "p_values",
+    "rows_folder",
+    "shown_rows",
+    "stored_row",
+    "stored_rows",
+    "to_table",
+    "train_row",
+    "verdict",
+    "verdicts",
+]

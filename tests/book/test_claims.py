@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sdn_lib import ablation, files, judging, learning, profiles, runs
+from sdn_lib import experiments, files, judging, learning, profiles, runs
 from sdn_lib.book.chapters import layout
 from sdn_lib.book.records import TEXT_CHANGED, read_record, stale
 from sdn_lib.data import painted_birds
@@ -222,7 +222,7 @@ def levels() -> dict:
 @pytest.fixture(scope="module")
 def grid() -> dict[str, list[dict]]:
     try:
-        return ablation.stored(profiles.load("cpu"))
+        return experiments.stored_rows(profiles.load("cpu"))
     except SDNError as error:
         pytest.skip(str(error))
 
@@ -237,7 +237,7 @@ def test_the_scores_of_the_grid_are_those_of_its_files(levels: dict, grid: dict)
 
 def test_claims_rest_on_three_trainings_of_equal_cost(grid: dict) -> None:
     budget = grid["full"][0]["settings"]["budget"]
-    for claim in ablation.CLAIMS.values():
+    for claim in experiments.CLAIMS.values():
         for name in {name for test in claim.tests for name in test[:2]}:
             assert sorted(f["settings"]["seed"] for f in grid[name]) == [0, 1, 2], name
             assert {f["settings"]["budget"] for f in grid[name]} == {budget}, name
@@ -248,26 +248,26 @@ def test_the_stored_rows_are_those_that_are_declared(grid: dict) -> None:
     for name, results in grid.items():
         for facts in results:
             seed = facts["settings"]["seed"]
-            assert ablation.kept(name, seed, profile, ablation.folder_of(profile))
+            assert experiments.stored_row(name, seed, profile, experiments.rows_folder(profile))
 
 
 def test_the_grid_was_judged_by_the_shipped_networks(grid: dict) -> None:
-    for name in ablation.FIXED:
+    for name in experiments.FIXED:
         wanted = files.checksum(ROOT / "results" / "cpu" / name / "weights.safetensors")
         assert {f["settings"][name] for rows in grid.values() for f in rows} == {wanted}
 
 
 def test_the_published_verdicts_follow_from_the_stored_rows(levels: dict, grid: dict) -> None:
-    tests = [test for claim in ablation.CLAIMS.values() for test in claim.tests]
+    tests = [test for claim in experiments.CLAIMS.values() for test in claim.tests]
     assert levels["c09_comparisons"] == len(tests) == len(set(tests))
     alone = sorted(
-        (stats.ttest_1samp(ablation.differences(grid, *test), 0).pvalue, test) for test in tests
+        (stats.ttest_1samp(experiments.differences(grid, *test), 0).pvalue, test) for test in tests
     )
     stand, left = {}, len(tests)
     for p, test in alone:
         stand[test] = bool(p * left < 0.05 and all(stand.values()))
         left -= 1
-    for key, claim in ablation.CLAIMS.items():
+    for key, claim in experiments.CLAIMS.items():
         signs = []
         for test in claim.tests:
             mean = levels[f"c09_{'{}_vs_{}_{}'.format(*test)}"]

@@ -1,0 +1,207 @@
+"""The paper's claims as comparisons of rows, and the verdicts on all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sdn_lib.errors import SDNError, near
+from sdn_lib.judging.pictures import detail
+from sdn_lib.judging.statistics import DIRECTION, holm, mean_interval, paired_t_test
+
+MEASURES: dict[str, tuple[str, int, Callable[[dict[str, Any]], float]]] = {
+    "accuracy": (
+        "attribute accuracy", DIRECTION["accuracy"], lambda facts: facts["attributes"]["mean"]
+    ),
+    "frechet": ("Fréchet distance", DIRECTION["frechet"], lambda facts: facts["frechet"]),
+    "captions": (
+        "heterogeneous gap", DIRECTION["heterogeneous"],
+        lambda facts: facts["heterogeneous"]["pool5"][0],
+    ),
+    "detail": ("fine detail", DIRECTION["detail"], lambda facts: detail(facts["spectrum"])),
+}  # fmt: skip
+"""{measure: (what it is called, 1 where more is better and -1 where less is, how it is read)}."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim and what must be so if it holds: (row, rival, measure), the row being better."""
+
+    text: str
+    tests: tuple[tuple[str, str, str], ...]
+
+
+CLAIMS = {
+    "teacher": Claim(
+        "A network trained to discriminate can guide the training of a painter",
+        (
+            ("full", "pixels", "accuracy"),
+            ("full", "pixels", "frechet"),
+            ("full", "random", "accuracy"),
+            ("full", "random", "frechet"),
+            ("full", "shuffled", "accuracy"),
+            ("full", "shuffled", "frechet"),
+        ),
+    ),
+    "high": Claim(
+        "The high level teaches what the text means (heterogeneous gap)",
+        (
+            ("high", "pixels", "accuracy"),
+            ("full", "mid_low", "accuracy"),
+            ("high", "mid", "accuracy"),
+            ("high", "low", "accuracy"),
+        ),
+    ),
+    "geometry": Claim(
+        "The same, as the teacher's last layer sees it (no independent judge)",
+        (
+            ("high", "pixels", "captions"),
+            ("full", "mid_low", "captions"),
+            ("high", "mid", "captions"),
+            ("high", "low", "captions"),
+        ),
+    ),
+    "mid": Claim(
+        "The mid level teaches structure (homogeneous gap)",
+        (
+            ("mid", "pixels", "frechet"),
+            ("full", "high_low", "frechet"),
+        ),
+    ),
+    "low": Claim(
+        "The low level teaches detail (homogeneous gap)",
+        (
+            ("low", "pixels", "frechet"),
+            ("full", "high_mid", "frechet"),
+            ("low", "pixels", "detail"),
+            ("full", "high_mid", "detail"),
+        ),
+    ),
+    "symmetry": Claim(
+        "A student with the mirrored structure receives the knowledge better",
+        (
+            ("two", "plain", "accuracy"),
+            ("two", "plain", "frechet"),
+            ("full", "plain", "accuracy"),
+            ("full", "plain", "frechet"),
+        ),
+    ),
+    "stages": Claim(
+        "Two stages are better than one at the same cost",
+        (
+            ("full", "one", "accuracy"),
+            ("full", "one", "frechet"),
+            ("full", "two", "accuracy"),
+            ("full", "two", "frechet"),
+        ),
+    ),
+}
+"""The abstract's claims, in our words."""
+
+
+def differences(
+    results: Mapping[str, list[dict[str, Any]]], row: str, rival: str, measure: str
+) -> list[float]:
+    """Return by how much `row` is better than `rival`, once a seed that both have.
+
+    Runs of the same seed saw the same batches. Raises SDNError where no seed is shared, a row is
+    missing, or two runs of a row have the same seed.
+    """
+    if measure not in MEASURES:
+        raise SDNError(f"unknown measure {measure!r}: {near(measure, MEASURES)}")
+    for name in (row, rival):
+        if name not in results:
+            raise SDNError(f"no run of row {name!r} is stored: run `sdn ablate {name}`")
+        seeds = [facts["settings"]["seed"] for facts in results[name]]
+        if len(set(seeds)) < len(seeds):
+            raise SDNError(f"row {name!r} has two runs of one seed: {sorted(seeds)}")
+    _, sign, read = MEASURES[measure]
+    ours, theirs = ({f["settings"]["seed"]: read(f) for f in results[n]} for n in (row, rival))
+    shared = sorted(set(ours) & set(theirs))
+    if not shared:
+        raise SDNError(f"rows {row!r} and {rival!r} share no seed")
+    return [float(sign * (ours[seed] - theirs[seed])) for seed in shared]
+
+
+def difference_interval(
+    results: Mapping[str, list[dict[str, Any]]], row: str, rival: str, measure: str
+) -> tuple[float, float, float]:
+    """Return by how much `row` is better than `rival`, with its 95 % interval over seeds.
+
+    The interval is that of one comparison alone; `p_values` judges several at once.
+    """
+    return mean_interval(differences(results, row, rival, measure))
+
+
+def p_values(
+    results: Mapping[str, list[dict[str, Any]]], tests: Iterable[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], float]:
+    """Return {(row, rival, measure): p}, the two-sided paired t tests together, by Holm's method.
+
+    1 for a single seed.
+    """
+    tests = list(dict.fromkeys(tests))
+    corrected = holm(paired_t_test([differences(results, *test) for test in tests]))
+    return dict(zip(tests, corrected.tolist(), strict=True))
+
+
+VERDICTS = ("supported", "not supported", "mixed", "undecided here")
+LEVEL = 0.05
+"""How often some claim may be decided although nothing differs."""
+
+
+def verdicts(
+    results: Mapping[str, list[dict[str, Any]]], claims: Mapping[str, Claim] = CLAIMS
+) -> dict[str, str]:
+    """Return {claim: one of VERDICTS}, all claims judged together.
+
+    The family is every comparison of every claim, corrected by `p_values`; one below LEVEL is for
+    the claim or against it. Supported: all are for it. Not supported: some are against it, none for
+    it. Mixed: some are for it and some against it. Anything else is undecided.
+    """
+    p = p_values(results, [test for claim in claims.values() for test in claim.tests])
+    rulings = {}
+    for name, claim in claims.items():
+        signs = [
+            np.sign(np.mean(differences(results, *test))) if p[test] < LEVEL else 0
+            for test in claim.tests
+        ]
+        if all(sign > 0 for sign in signs):
+            rulings[name] = "supported"
+        elif min(signs) < 0:
+            rulings[name] = "mixed" if max(signs) > 0 else "not supported"
+        else:
+            rulings[name] = "undecided here"
+    return rulings
+
+
+def verdict(results: Mapping[str, list[dict[str, Any]]], claim: Claim) -> str:
+    """Return the verdict on one claim: as one of CLAIMS where it is one of them, else by itself."""
+    for name, known in CLAIMS.items():
+        if known == claim:
+            return verdicts(results)[name]
+    return verdicts(results, {"": claim})[""]
+
+
+def chance_grid(seeds: int, draw: np.random.Generator) -> dict[str, list[dict[str, Any]]]:
+    """Return results of rows among which nothing differs: every score is a standard normal draw.
+
+    As `stored` returns them, with what MEASURES read. What the verdicts make of many such grids is
+    how often they err.
+    """
+    names = {name for claim in CLAIMS.values() for test in claim.tests for name in test[:2]}
+
+    def facts(seed: int) -> dict[str, Any]:
+        accuracy, frechet, captions, waves = draw.normal(size=4).tolist()
+        return {
+            "settings": {"seed": seed},
+            "attributes": {"mean": accuracy},
+            "frechet": frechet,
+            "heterogeneous": {"pool5": (captions,)},
+            "spectrum": (1.0, 10 ** (20 + waves)),
+        }
+
+    return {name: [facts(seed) for seed in range(seeds)] for name in sorted(names)}

@@ -1,0 +1,103 @@
+"""Results of rows as they are stored: where, for which settings, and whether they still hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from sdn_lib import files, profiles, runs
+from sdn_lib.errors import SDNError, near
+from sdn_lib.experiments.rows import ROWS, Row, budget
+from sdn_lib.profiles import Profile, TrainConfig
+from sdn_lib.runs.settings import STUDENT_NETWORK
+
+FIXED = ("evaluator", "teacher", "text")
+"""The networks that every row shares."""
+
+TRAINING = ("learning_rate", "schedule", "clip", "precision", "image_weight", "streams")
+"""The settings of a row's trainings that come from the profile, beside the batch."""
+
+
+def rows_folder(profile: Profile) -> Path:
+    """Return where the profile's rows are kept by default."""
+    return profiles.ROOT / "results" / "ablation" / profile.name
+
+
+def stored_rows(profile: Profile) -> dict[str, list[dict[str, Any]]]:
+    """Return {row: its results by seed} as kept for the profile, or for `cpu` where it has none.
+
+    Raises SDNError when there is neither, or when a file is no JSON.
+    """
+    for folder in (rows_folder(profile), rows_folder(profile).with_name("cpu")):
+        paths = sorted(folder.glob("*-[0-9]*.json"))
+        if paths:
+            break
+    else:
+        raise SDNError(f"{folder} holds no rows: run `sdn ablate --profile {profile.name}`")
+    results: dict[str, list[dict[str, Any]]] = {}
+    for path in paths:
+        results.setdefault(path.stem.rpartition("-")[0], []).append(_read(path) | {"file": path})
+    return {name: results[name] for name in ROWS if name in results}
+
+
+def stored_row(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any] | None:
+    """Return what an earlier `train_row` kept in `folder`, or None.
+
+    Raises SDNError for an unknown row, and for a file of other settings, naming the first.
+    """
+    if name not in ROWS:
+        raise SDNError(f"unknown row {name!r}: {near(name, ROWS)}")
+    path = folder / f"{name}-{seed}.json"
+    if not path.exists():
+        return None
+    facts, settings = _read(path), row_settings(name, seed, profile)
+    stored = facts["settings"]
+    stored = {**stored, "row": stored["row"] | {"about": ROWS[name].about}}
+    different = [key for key in settings if stored.get(key) != settings[key]]
+    if different:
+        how = runs.first_difference(stored, settings)
+        raise SDNError(
+            f"{path} was made with another {different[0]} ({how}): delete it, or name a --folder"
+        )
+    return facts
+
+
+def row_settings(name: str, seed: int, profile: Profile) -> dict[str, Any]:
+    """Return what a row's result depends on, but for the code and the machine."""
+    row, n = ROWS[name], profile.network
+    weights = {n: runs.get(n, profile).folder / "weights.safetensors" for n in FIXED}
+    return {
+        "row": json.loads(json.dumps(dataclasses.asdict(row))),
+        "seed": seed,
+        "budget": round(row.cost * budget(profile)),
+        "batch": profile.stage_one.batch,
+        "training": {
+            mode: {key: getattr(training, key) for key in TRAINING}
+            for mode, _ in row.plan
+            for training in [mode_training(profile, row, mode, 2, seed)]
+        },
+        "network": {key: getattr(n, key) for key in STUDENT_NETWORK},
+        "size": profile.data.size,
+        "data": runs.dataset(profile).checksum,
+        **{n: files.checksum(path) for n, path in weights.items()},
+    }
+
+
+def mode_training(profile: Profile, row: Row, mode: str, steps: int, seed: int) -> TrainConfig:
+    """Return the training of one mode of a row: stage two at its own rate where it is second."""
+    second = mode == "stage_two" and len(row.plan) > 1
+    return dataclasses.replace(
+        profile.stage_two if second else profile.stage_one,
+        steps=steps,
+        seed=seed,
+        image_weight=profile.stage_one.image_weight,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise SDNError(f"{path} is no JSON ({error}): delete it and run it again") from None

@@ -11,6 +11,7 @@ from small_photographs import prepare, profile_of
 from sdn_lib import cli, runs
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments import photographs
+from sdn_lib.runs import store
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,8 @@ def test_r_precision_knows_the_right_picture(p, tmp_path, monkeypatch):
         names=[str(k) for k in range(count)],
         arrays={"embeddings": table},
     )
-    monkeypatch.setattr(runs, "dataset", lambda _: told)
+    for module in (runs, store):
+        monkeypatch.setattr(module, "dataset", lambda _: told)
     test = told.indices("test")
     made = np.repeat(pictures[test], 10, axis=0)
     for start in range(0, len(made), photographs.PART):

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_type_hints
 
+from sdn_lib.config import Config, Rule, from_dict, in_range, one_of, parse, setting
 from sdn_lib.errors import SDNError, near
 
 BESIDE = Path(__file__).resolve().parent.parent
@@ -51,29 +49,8 @@ def project() -> Path:
     return ROOT
 
 
-# --- what a setting takes ---------------------------------------------------------------------
-
-
-class Rule(NamedTuple):
-    """What the value of a setting must be beside its type: in words, as a test, or as choices."""
-
-    says: str
-    holds: Callable[[Any], bool]
-    choices: tuple = ()
-
-
-def _from(least: float, most: float = math.inf) -> Rule:
-    reach = f"{least} or more" if most == math.inf else f"from {least} to {most}"
-    return Rule(reach, lambda value: least <= value <= most)
-
-
-def _one_of(*choices: Any) -> Rule:
-    says = "one of " + ", ".join(map(repr, choices))
-    return Rule(says, lambda value: value in choices, choices)
-
-
-STREAMS = _one_of("labelled", "numbered")
-SEED = _from(0, 2**63 - 1)
+STREAMS = one_of("labelled", "numbered")
+SEED = in_range(0, 2**63 - 1)
 SIZE = Rule("a multiple of 32 from 32 to 1024", lambda v: 32 <= v <= 1024 and v % 32 == 0)
 SEEDS = Rule("one seed or more, each 0 or more", lambda v: v and all(map(SEED.holds, v)))
 NOT_BLANK = Rule("not blank", lambda value: value.strip() != "")
@@ -98,64 +75,6 @@ NAME = Rule(
     _names_a_folder,
 )
 
-_TYPES = {
-    int: ("a whole number", lambda v: isinstance(v, int) and not isinstance(v, bool)),
-    float: (
-        "a finite number",
-        lambda v: isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v),
-    ),
-    str: ("text", lambda v: isinstance(v, str)),
-    bool: ("True or False", lambda v: isinstance(v, bool)),
-    tuple: (
-        "a list of whole numbers",
-        lambda v: isinstance(v, tuple | list) and all(_TYPES[int][1](item) for item in v),
-    ),
-}
-
-
-def setting(rule: Rule, default: Any = dataclasses.MISSING) -> Any:
-    """Return a dataclass field whose value `check` holds against a Rule."""
-    return field(default=default, metadata={"rule": rule})
-
-
-def check(cls: type, values: Mapping[str, Any], where: str) -> None:
-    """Raise SDNError unless every value has the type of its field in `cls` and keeps its Rule.
-
-    A float may be written as a whole number; True and False are no numbers. `where` stands before
-    the name of the setting.
-    """
-    hints = get_type_hints(cls)
-    for f in dataclasses.fields(cls):
-        if f.name not in values:
-            continue
-        value, hint = values[f.name], hints[f.name]
-        kinds = get_args(hint) if type(None) in get_args(hint) else (hint,)
-        if value is None and type(None) in kinds:
-            continue
-        kind, rule = kinds[0], f.metadata.get("rule")
-        kind = getattr(kind, "__origin__", kind)
-        if kind in _TYPES:
-            says, holds = _TYPES[kind]
-        else:
-            says, holds = "settings by name", lambda v, kind=kind: isinstance(v, kind)
-        if not holds(value) or (rule and not rule.holds(value)):
-            if rule and rule.choices and isinstance(value, str):
-                hint = near(value, map(str, rule.choices))
-                raise SDNError(f"{where} has the unknown {f.name} {value!r}: {hint}")
-            wants = f"{says}, {rule.says}" if rule else says
-            raise SDNError(f"{where}.{f.name} is {_brief(value)}: it takes {wants}")
-
-
-class Config:
-    """A frozen dataclass of settings, checked whenever one is made."""
-
-    def __post_init__(self) -> None:
-        """Raise SDNError for a value that its setting does not take."""
-        check(type(self), vars(self), type(self).__name__)
-
-
-# --- the settings -----------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class DataConfig(Config):
@@ -166,10 +85,10 @@ class DataConfig(Config):
     """
 
     size: int = setting(SIZE, 64)
-    species: int = setting(_from(1), 6000)
-    test_species: int = setting(_from(1), 700)
-    images_per_species: int = setting(_from(1), 3)
-    captions: int = setting(_from(1), 10)
+    species: int = setting(in_range(1), 6000)
+    test_species: int = setting(in_range(1), 700)
+    images_per_species: int = setting(in_range(1), 3)
+    captions: int = setting(in_range(1), 10)
     seed: int = setting(SEED, 0)
 
     @property
@@ -188,16 +107,16 @@ class NetworkConfig(Config):
     `data_scripts/convert_weights.py`, from the project's folder; without it the teacher is trained.
     """
 
-    depth: int = setting(_one_of(11, 13, 16, 19), 13)
-    width: float = setting(_from(1 / 64, 4), 0.25)
-    fc_width: int = setting(_from(1), 768)
-    text_dim: int = setting(_from(1), 1024)
-    text_variant: str = setting(_one_of("cvpr", "icml"), "icml")
-    pooling: str = setting(_one_of("avg", "max"), "avg")
-    preprocessing: str = setting(_one_of("imagenet", "matconvnet", "authors", "unit"), "imagenet")
+    depth: int = setting(one_of(11, 13, 16, 19), 13)
+    width: float = setting(in_range(1 / 64, 4), 0.25)
+    fc_width: int = setting(in_range(1), 768)
+    text_dim: int = setting(in_range(1), 1024)
+    text_variant: str = setting(one_of("cvpr", "icml"), "icml")
+    pooling: str = setting(one_of("avg", "max"), "avg")
+    preprocessing: str = setting(one_of("imagenet", "matconvnet", "authors", "unit"), "imagenet")
     student_norm: bool = True
-    student_init: str = setting(_one_of("he", "authors"), "he")
-    student_output: str = setting(_one_of("unit", "authors"), "unit")
+    student_init: str = setting(one_of("he", "authors"), "he")
+    student_output: str = setting(one_of("unit", "authors"), "unit")
     teacher_weights: str | None = setting(NOT_BLANK, None)
 
 
@@ -214,19 +133,19 @@ class TrainConfig(Config):
     'labelled', or 'numbered', as for the trainings that ship.
     """
 
-    steps: int = setting(_from(1))
-    batch: int = setting(_from(1), 64)
+    steps: int = setting(in_range(1))
+    batch: int = setting(in_range(1), 64)
     learning_rate: float = setting(ABOVE_ZERO, 1e-3)
-    schedule: str = setting(_one_of("one_cycle", "constant"), "one_cycle")
-    clip: float = setting(_from(0), 10.0)
-    precision: str = setting(_one_of("fp32", "bf16"), "bf16")
-    image_weight: float = setting(_from(0), 1.0)
-    captions_together: int = setting(_from(1), 1)
+    schedule: str = setting(one_of("one_cycle", "constant"), "one_cycle")
+    clip: float = setting(in_range(0), 10.0)
+    precision: str = setting(one_of("fp32", "bf16"), "bf16")
+    image_weight: float = setting(in_range(0), 1.0)
+    captions_together: int = setting(in_range(1), 1)
     compiled: bool = False
     streams: str = setting(STREAMS, "labelled")
     seed: int = setting(SEED, 0)
-    log_every: int = setting(_from(1), 10)
-    checkpoint_every: int = setting(_from(1), 250)
+    log_every: int = setting(in_range(1), 10)
+    checkpoint_every: int = setting(in_range(1), 250)
 
 
 @dataclass(frozen=True)
@@ -236,7 +155,7 @@ class EvaluationConfig(Config):
     `streams` as in TrainConfig; the figures of record have numbered ones.
     """
 
-    images: int = setting(_from(2), 2000)
+    images: int = setting(in_range(2), 2000)
     seeds: tuple[int, ...] = setting(SEEDS, (0, 1, 2))
     streams: str = setting(STREAMS, "labelled")
 
@@ -288,7 +207,7 @@ class Profile(Config):
     evaluation: EvaluationConfig = field(
         default_factory=lambda: EvaluationConfig(streams="numbered")
     )
-    live_steps: int = setting(_from(1), 200)
+    live_steps: int = setting(in_range(1), 200)
     seed: int = setting(SEED, 0)
     photos: str | None = setting(NOT_BLANK, None)
     output_dir: str | None = setting(NOT_BLANK, None)
@@ -316,52 +235,7 @@ def from_json(text: str, where: str = "profile") -> Profile:
     Raises SDNError for text that is no JSON object, for a key that does not exist or comes twice,
     and for a value that its setting does not take; `where` says which profile.
     """
-    try:
-        values = json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, where))
-    except json.JSONDecodeError as error:
-        raise SDNError(f"{where} is not JSON ({error})") from None
-    except RecursionError:
-        raise SDNError(f"{where} is nested too deeply to be a profile") from None
-    return from_dict(Profile, values, where)
-
-
-def _once(pairs: Sequence[tuple[str, Any]], where: str) -> dict[str, Any]:
-    """Return a dict of JSON's pairs; SDNError for a key that comes twice."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise SDNError(f"{where} has the setting {twice!r} twice: keep one")
-    return values
-
-
-def from_dict(cls: type, values: Mapping[str, Any], where: str = "profile") -> Any:
-    """Build a config dataclass from nested dicts.
-
-    Raises SDNError for unknown keys, with the near matches, for one that is missing, and for a
-    value that its setting does not take.
-    """
-    if not isinstance(values, Mapping):
-        raise SDNError(f"{where} is {_brief(values)}: it takes settings by name, {{...}}")
-    fields, hints = {f.name: f for f in dataclasses.fields(cls)}, get_type_hints(cls)
-    kwargs = {}
-    for key, value in values.items():
-        if key not in fields:
-            raise SDNError(f"{where} has no setting {key!r}: {near(str(key), fields)}")
-        if dataclasses.is_dataclass(hints[key]) and not isinstance(value, hints[key]):
-            value = from_dict(hints[key], value, f"{where}.{key}")
-        kwargs[key] = tuple(value) if isinstance(value, list) else value
-    needed = [name for name, f in fields.items() if f.default is f.default_factory]
-    lacking = [name for name in needed if name not in kwargs]
-    if lacking:
-        raise SDNError(f"{where} is incomplete: it has no {lacking[0]!r}")
-    check(cls, kwargs, where)
-    return cls(**kwargs)
-
-
-def _brief(value: Any) -> str:
-    said = repr(value)
-    return said if len(said) <= 40 else said[:37] + "..."
+    return from_dict(Profile, parse(text, where), where)
 
 
 def _short(steps: int, **changes) -> TrainConfig:

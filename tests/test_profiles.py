@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sdn_lib import learning, profiles, runs, student, teacher, text, vgg
+from sdn_lib import config, learning, profiles, runs, student, teacher, text, vgg
 from sdn_lib.errors import SDNError
 from sdn_lib.profiles import DataConfig, EvaluationConfig, NetworkConfig, Profile, TrainConfig
 
@@ -218,7 +218,7 @@ def test_stored_settings_are_still_settings():
             ("data", DataConfig), ("network", NetworkConfig), ("training", TrainConfig)
         ):  # fmt: skip
             for values in settings[part].values():
-                assert profiles.from_dict(cls, values)
+                assert config.from_dict(cls, values)
 
 
 PLACES = """
@@ -234,7 +234,7 @@ except profiles.SDNError as error:
 
 def test_a_package_without_its_checkout_writes_nothing_beside_itself(tmp_path):
     source = Path(profiles.__file__).parent
-    for name in ("__init__", "errors", "profiles"):
+    for name in ("__init__", "config", "errors", "profiles"):
         (tmp_path / "site" / "sdn_lib").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"site/sdn_lib/{name}.py").write_text((source / f"{name}.py").read_text())
 

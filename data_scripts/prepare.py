@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdn_lib import program
+from sdn_lib.captions import quoted, remarks
 from sdn_lib.data import photographs
 from sdn_lib.data.parallel import check_processes
 from sdn_lib.data.photographs import cub, flowers, folder
@@ -55,14 +56,12 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _note_unreadable(captions: Sequence[str]) -> None:
-    from sdn_lib import text  # brings PyTorch, which takes a while
-
-    remarks = {caption: own for caption in captions if (own := text.remarks(caption))}
-    if remarks:
-        caption, first = next(iter(remarks.items()))
+    unread = {caption: own for caption in captions if (own := remarks(caption))}
+    if unread:
+        caption, first = next(iter(unread.items()))
         print(
-            f"note: {counted(sum(map(remarks.__contains__, captions)), 'caption')} cannot be read "
-            f"whole; the first, {text.quoted(caption)}: {', and '.join(first)}",
+            f"note: {counted(sum(map(unread.__contains__, captions)), 'caption')} cannot be read "
+            f"whole; the first, {quoted(caption)}: {', and '.join(first)}",
             file=sys.stderr,
         )
 

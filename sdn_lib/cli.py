@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdn_lib import program
+from sdn_lib.captions import CaptionWarning, quoted, read_captions, remarks
 from sdn_lib.errors import SDNError, counted, near
 
 if TYPE_CHECKING:
@@ -248,18 +249,18 @@ def _sample(options: argparse.Namespace) -> None:
     if options.out.is_dir():
         raise SDNError(f"--out {options.out} is a folder: name a PNG file")
     profile = _profile(options)
-    from sdn_lib import files, runs, text
+    from sdn_lib import files, runs
 
     captions = _captions(options)
     columns = _columns(len(captions), profile.data.size, options.scale)
     for caption in captions:
-        for remark in text.remarks(caption):
-            _note(f"caption {text.quoted(caption)}: {remark}")
+        for remark in remarks(caption):
+            _note(f"caption {quoted(caption)}: {remark}")
 
     student = runs.student(options.run, profile).model
     encoder = runs.get("text", profile).model
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", text.CaptionWarning)  # noted above
+        warnings.simplefilter("ignore", CaptionWarning)  # noted above
         pictures = runs.paint(student, encoder, captions)
     sheet = _sheet(pictures, columns, options.scale)
     with files.writing(options.out) as partial:
@@ -276,11 +277,11 @@ def _captions(options: argparse.Namespace) -> list[str]:
     captions = options.captions
     if len(captions) > 1 and all(len(caption.split()) == 1 for caption in captions):
         captions = [" ".join(captions)]
-        joined = text.quoted(captions[0])
+        joined = quoted(captions[0])
         _note(f"words without quotes are one caption, {joined}: put quotes around each of several")
     if options.file:
         source = "/dev/stdin" if str(options.file) == "-" else options.file
-        captions = captions + text.read_captions(source)
+        captions = captions + read_captions(source)
     if not captions:
         raise SDNError("there is nothing to paint: give captions, or a file of them with --file")
     text.to_indices(captions)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sdn_lib import cli, doctor, profiles, runs, text
+from sdn_lib import cli, doctor, profiles, runs
 from sdn_lib.errors import SDNError
 from sdn_lib.text import CharCNNRNN
 
@@ -326,6 +326,6 @@ def test_captions_come_from_a_file_or_the_input(painter, tmp_path, monkeypatch) 
     path.write_bytes("a réd finch\r\nowl\r\n\r\n".encode("utf-16"))
     assert sample("a", "bird", "--file", path, "--out", tmp_path / "bird.png") == 0
     assert painter.captions == ["a bird", "a réd finch", "owl"]
-    monkeypatch.setattr(text, "read_captions", lambda path: [f"from {path}"])
+    monkeypatch.setattr(cli, "read_captions", lambda path: [f"from {path}"])
     assert sample("--file", "-", "--out", tmp_path / "bird.png") == 0
     assert painter.captions == ["from /dev/stdin"]

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from sdn_lib.captions import LENGTH, CaptionWarning, remarks
 from sdn_lib.errors import SDNError
 from sdn_lib.show.arrays import as_array, as_images, mosaic, strongest
 from sdn_lib.show.explorer import Explorer
 from sdn_lib.show.frames import Control, Frame, Panel
 from sdn_lib.show.style import LEVEL_OF
-from sdn_lib.text import LENGTH, CaptionWarning, remarks
 
 
 def prompt_builder(

@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sdn_lib import program
 from sdn_lib.captions import CaptionWarning, quoted, read_captions, remarks
@@ -167,7 +167,7 @@ class _Parser(argparse.ArgumentParser):
         self.register("action", None, _Once)
         self.register("action", "store", _Once)
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         """Print one line and stop with status 2."""
         self.exit(2, f"error: {message} (see `{self.prog} --help`)\n")
 

@@ -32,7 +32,7 @@ def one_of(*choices: Any) -> Rule:
     return Rule(says, lambda value: value in choices, choices)
 
 
-_TYPES = {
+_TYPES: dict[type, tuple[str, Callable[[Any], bool]]] = {
     int: ("a whole number", lambda v: isinstance(v, int) and not isinstance(v, bool)),
     float: (
         "a finite number",
@@ -45,6 +45,10 @@ _TYPES = {
         lambda v: isinstance(v, tuple | list) and all(_TYPES[int][1](item) for item in v),
     ),
 }
+
+
+def _settings(kind: type) -> tuple[str, Callable[[Any], bool]]:
+    return "settings by name", lambda v: isinstance(v, kind)
 
 
 def setting(rule: Rule, default: Any = dataclasses.MISSING) -> Any:
@@ -68,10 +72,7 @@ def check(cls: type, values: Mapping[str, Any], where: str) -> None:
             continue
         kind, rule = kinds[0], f.metadata.get("rule")
         kind = getattr(kind, "__origin__", kind)
-        if kind in _TYPES:
-            says, holds = _TYPES[kind]
-        else:
-            says, holds = "settings by name", lambda v, kind=kind: isinstance(v, kind)
+        says, holds = _TYPES.get(kind) or _settings(kind)
         if not holds(value) or (rule and not rule.holds(value)):
             if rule and rule.choices and isinstance(value, str):
                 hint = near(value, map(str, rule.choices))

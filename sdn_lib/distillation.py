@@ -41,7 +41,8 @@ def layer_losses(
     for name in want:
         if name not in got and (chosen is None or name in chosen):
             raise SDNError(f"layer {name!r} is missing: expected {list(want)}, got {list(got)}")
-    return compare(((name, got.get(name), target) for name, target in want.items()), **options)
+    pairs = ((name, got[name], target) for name, target in want.items() if name in got)
+    return compare(pairs, **options)
 
 
 def compare(

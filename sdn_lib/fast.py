@@ -30,7 +30,7 @@ WORTH_SPLITTING = 2e9
 def conv_of_enlarged(conv: nn.Conv2d, small: Tensor, enlarged: Tensor) -> Tensor:
     """Return `conv(enlarged)`, where `enlarged` is `small` after a nearest 2x upsampling."""
     if enlarged.numel() * conv.weight[:, 0].numel() > WORTH_SPLITTING:
-        return upsampled_conv(small, conv.weight, conv.bias)
+        return upsampled_conv(small, conv.weight, conv.bias)  # type: ignore[arg-type]  # has one
     return conv(enlarged)
 
 

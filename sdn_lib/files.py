@@ -29,7 +29,7 @@ _MARKS = (
     (b"\xfe\xff", "utf-16"),
 )
 
-_REMEDIES = {
+_REMEDIES: dict[int | None, str] = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "your quota is used up: free some space, then run the same command again",
     errno.EACCES: "make it writable for you, or choose another place",

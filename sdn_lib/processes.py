@@ -47,10 +47,9 @@ def join() -> None:
         store, rank, size = next(dist.rendezvous("env://", timeout=MEET))
         store.set_timeout(WAIT)
         gpus = torch.cuda.is_available() and os.environ.get("SDN_DEVICE") != "cpu"
-        dist.init_process_group(
-            "nccl" if gpus else "gloo", store=store, rank=rank, world_size=size
-        )
-        _talk = dist.new_group(backend="gloo", timeout=WAIT)
+        dist.init_process_group("nccl" if gpus else "gloo", store=store, rank=rank, world_size=size)
+        # The stubs allow for a process that is left out, which none is of a group of all.
+        _talk = dist.new_group(backend="gloo", timeout=WAIT)  # type: ignore[assignment]
     except (RuntimeError, ValueError, AssertionError) as error:
         said = str(error).strip().splitlines()[0]
         raise SDNError(f"the other processes cannot be reached ({said}): {remedy}") from None

@@ -13,6 +13,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sdn_lib.config import Config, Rule, from_dict, in_range, one_of, parse, setting
 from sdn_lib.errors import SDNError, near
@@ -247,7 +248,7 @@ def _paper(dataset: str, pairs: int, epochs: tuple[int, int] = (100, 100), **net
 
     A stage's result is its last step. The weight puts the image term on the authors' scale.
     """
-    schedule = {
+    schedule: dict[str, Any] = {
         "batch": 12,
         "learning_rate": 1e-4,
         "schedule": "constant",

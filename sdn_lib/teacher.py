@@ -30,6 +30,9 @@ class Teacher(nn.Module):
     it again without changing the outputs. Source: Simonyan and Zisserman 2015; authors' VGG19.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         depth: int = 19,

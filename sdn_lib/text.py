@@ -25,6 +25,9 @@ class CharCNNRNN(nn.Module):
 
     VARIANTS = ("cvpr", "icml")
 
+    recurrent: nn.RNN | nn.GRU
+    one_hot: Tensor
+
     def __init__(self, variant: str = "cvpr", text_dim: int = 1024) -> None:
         super().__init__()
         if variant not in self.VARIANTS:

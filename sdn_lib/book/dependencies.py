@@ -57,7 +57,11 @@ def _imports(source: str, path: Path | None) -> list[str]:
                 raise _Unknown
             found += [base, *(f"{base}.{name}" for name in names)]
         elif isinstance(node, ast.Attribute | ast.Name | ast.alias):
-            name = getattr(node, "attr", None) or getattr(node, "id", None) or node.name
+            name = (
+                getattr(node, "attr", None)
+                or getattr(node, "id", None)
+                or getattr(node, "name", None)
+            )
             if name in ("__import__", "import_module"):
                 raise _Unknown
     return found

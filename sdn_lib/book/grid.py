@@ -43,7 +43,7 @@ def ablate(
     for seed in seeds:
         profiles.load(profile, seed=seed)
     folder = Path(folder or experiments.rows_folder(chosen)).resolve()
-    values = {"profile": portable(profile)}
+    values: dict[str, Any] = {"profile": portable(profile)}
     values |= {"folder": str(folder), "output_dir": chosen.output_dir}
     if workers is None:
         workers = 1 if torch.accelerator.is_available() else check_processes(None)
@@ -56,6 +56,8 @@ def ablate(
         ]
         for (_, given), _ in run_jobs(run_row, jobs, workers, place.root):
             facts = experiments.stored_row(given["row"], given["seed"], chosen, folder)
+            if facts is None:
+                raise SDNError(f"{folder} got no result of row {given['row']}: run it again")
             report(
                 f"{given['row']:12} seed {given['seed']}  "
                 f"accuracy {facts['attributes']['mean']:.3f}  "

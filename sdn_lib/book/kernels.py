@@ -91,7 +91,8 @@ def run_jobs(
             return
         fresh = multiprocessing.get_context("spawn")
         executor = concurrent.futures.ProcessPoolExecutor(workers, mp_context=fresh)
-        running, left = {}, list(jobs)
+        running: dict[concurrent.futures.Future, tuple] = {}
+        left = list(jobs)
         try:
             while running or left:
                 while left and len(running) < workers:

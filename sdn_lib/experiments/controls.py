@@ -30,8 +30,9 @@ def teacher_of(row: Row, profile: Profile, seed: int) -> Teacher:
     if row.teacher == "shuffled":
         with torch.no_grad():
             for conv in teacher.convs.values():
-                order = torch.randperm(conv.weight.numel(), generator=draw)
-                conv.weight.copy_(conv.weight.flatten()[order].view_as(conv.weight))
+                weight, _ = conv.parameters()
+                order = torch.randperm(weight.numel(), generator=draw)
+                weight.copy_(weight.flatten()[order].view_as(weight))
     if row.teacher != "trained":
         _scale(teacher, trained, runs.images(data, data.indices("train")[:128]))
     return teacher.freeze().to(memory_format=torch.channels_last)
@@ -45,8 +46,8 @@ def _scale(teacher: Teacher, like: Teacher, pictures: Tensor) -> None:
         factor = wanted[name] / _contrast(teacher(pictures)[name])
         if not factor.isfinite():
             raise SDNError(f"{name} of the control is the same for all pictures: another seed")
-        conv.weight.mul_(factor)
-        conv.bias.mul_(factor)
+        for parameter in conv.parameters():
+            parameter.mul_(factor)
 
 
 def _contrast(x: Tensor) -> Tensor:
@@ -97,8 +98,9 @@ class PlainStudent(nn.Module):
             layers += [nn.Upsample(scale_factor=2), *_block(conv, nn.BatchNorm2d(b))]
         self.body = nn.Sequential(*layers, nn.Conv2d(widths(self.channels)[-1], 3, 3, padding=1))
         with torch.no_grad():
-            self.body[-1].weight.mul_(0.1)
-            self.body[-1].bias.fill_(0.5)
+            weight, bias = self.body[-1].parameters()
+            weight.mul_(0.1)
+            bias.fill_(0.5)
 
     def forward(self, text: Tensor) -> dict[str, Tensor]:
         """Return {'image': (batch, 3, size, size)} of text (batch, text_dim)."""
@@ -107,6 +109,7 @@ class PlainStudent(nn.Module):
 
 
 def _block(layer: nn.Module, norm: nn.Module) -> tuple[nn.Module, ...]:
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    nn.init.zeros_(layer.bias)
+    weight, bias = layer.parameters()
+    nn.init.kaiming_normal_(weight, nonlinearity="relu")
+    nn.init.zeros_(bias)
     return layer, norm, nn.ReLU(inplace=True)

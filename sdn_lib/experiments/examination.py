@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sdn_lib import runs
 from sdn_lib.judging.distances import frechet_distance, kernel_distance
-from sdn_lib.judging.evaluator import attribute_accuracy, named_accuracy, predict
+from sdn_lib.judging.evaluator import Evaluator, attribute_accuracy, named_accuracy, predict
 from sdn_lib.judging.gaps import constant, linear_cka, pooled_activations
 from sdn_lib.judging.pictures import power_spectrum
 from sdn_lib.judging.probes import classifier_two_sample_test
@@ -66,7 +66,7 @@ def draw_exam(profile: Profile, seed: int | None = None) -> Exam:
 
 @torch.no_grad()
 def mark(
-    pictures: Tensor, exam: Exam, evaluator: nn.Module, teacher: Teacher, draws: int = 100
+    pictures: Tensor, exam: Exam, evaluator: Evaluator, teacher: Teacher, draws: int = 100
 ) -> dict[str, Any]:
     """Return all that is measured of pictures (n, 3, size, size) RGB 0..1 painted in an exam.
 

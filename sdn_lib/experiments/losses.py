@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def loss_of(
         return distillation.stage(mode)
     level = vgg.level_of(depth)
     kept = [name for name in level if name == "image" or level[name] in row.levels]
-    options = {"layers": kept, "weights": weights, "distance": row.distance}
+    options: dict[str, Any] = {"layers": kept, "weights": weights, "distance": row.distance}
     if mode == "both":
         return partial(both_stages, **options)
     return distillation.stage(mode, **options)

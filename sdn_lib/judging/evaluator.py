@@ -6,7 +6,7 @@ picture shows what its caption names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ class Evaluator(nn.Module):
     `features(images)` returns (batch, 256). Source: Radosavovic et al. 2020, torchvision's code.
     """
 
-    def __init__(self, attributes: dict[str, Sequence[str]]) -> None:
+    def __init__(self, attributes: Mapping[str, Sequence[str]]) -> None:
         # Here, as it takes longer to import than all else but PyTorch.
         from torchvision.models.regnet import BlockParams, RegNet
 
@@ -56,7 +56,8 @@ def predict(
     `images` (n, 3, height, width) float, clamped to 0..1 here, or uint8 0..255.
     """
     evaluator.eval()
-    features, predicted = [], {name: [] for name in evaluator.heads}
+    features: list[Tensor] = []
+    predicted: dict[str, list[Tensor]] = {name: [] for name in evaluator.heads}
     with devices.borrowed(evaluator) as device:
         for start in range(0, len(images), batch):
             x = images[start : start + batch].to(device)

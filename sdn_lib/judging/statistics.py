@@ -76,22 +76,24 @@ def interval(
     if groups is None:
         # Rows of samples that are not paired are groups of their own.
         starts = [0 if paired else start for start in np.cumsum([0, *counts[:-1]])]
-        groups = [np.arange(n) + start for n, start in zip(counts, starts, strict=True)]
+        species = [np.arange(n) + start for n, start in zip(counts, starts, strict=True)]
     elif isinstance(groups, np.ndarray) and groups.ndim == 1:
-        groups = [groups] * len(samples)
-    if len(groups) != len(samples) or (paired and any((g != groups[0]).any() for g in groups)):
-        raise SDNError(f"groups of {len(groups)} samples do not fit {len(samples)} samples")
+        species = [groups] * len(samples)
+    else:
+        species = list(groups)
+    if len(species) != len(samples) or (paired and any((s != species[0]).any() for s in species)):
+        raise SDNError(f"groups of {len(species)} samples do not fit {len(samples)} samples")
     from scipy import stats
 
     value, draw, deviations = measure(*samples), stream("halves", seed), []
-    half = half_sampler(groups, counts)
+    half = half_sampler(species, counts)
     for _ in range(draws):
         kept = half(draw)
         deviations.append(measure(*(x[k] for x, k in zip(samples, kept, strict=True))) - value)
     if not np.isfinite(deviations).all():
         raise SDNError(f"the measure is no number: {value} of all rows")
     ends = (1 - level) / 2, (1 + level) / 2
-    least = min(len(np.unique(labels)) for labels in groups)
+    least = min(len(np.unique(labels)) for labels in species)
     wider = stats.t.ppf(ends[1], least - 1) / stats.norm.ppf(ends[1])
     # Weibull's quantiles: the others of so few draws lie too far inside.
     low, high = wider * np.quantile(deviations, ends, method="weibull")

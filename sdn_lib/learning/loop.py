@@ -131,7 +131,7 @@ class _Training:
         self, stop_after: int | None, on_step: Callable[[int, Task], None] | None
     ) -> list[dict]:
         config, task = self.config, self.task
-        model: nn.Module = task
+        model: Callable[..., LayerLosses] = task
         if processes.count() > 1:
             _shareable(task, config, processes.count())
             own = None if self.device.type == "cpu" else [self.device]
@@ -166,7 +166,7 @@ class _Training:
         task.eval()
         return self.log
 
-    def advance(self, model: nn.Module, batch: dict[str, Tensor]) -> LayerLosses:
+    def advance(self, model: Callable[..., LayerLosses], batch: dict[str, Tensor]) -> LayerLosses:
         """Take one step and return its losses."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
@@ -197,12 +197,15 @@ class _Training:
 
     def record(self, losses: LayerLosses) -> None:
         """Add this step's losses to the log, those of all processes together."""
-        entry = {"step": self.step, "total": processes.mean(losses.total.detach()).item()}
-        entry["learning_rate"] = learning_rate(self.config, self.step - 1)
-        entry["seconds"] = round(time.perf_counter() - self.began, 3)
-        entry["losses"] = {
-            key: float(f"{processes.mean(value.detach()).item():.6g}")
-            for key, value in losses.items()
+        entry = {
+            "step": self.step,
+            "total": processes.mean(losses.total.detach()).item(),
+            "learning_rate": learning_rate(self.config, self.step - 1),
+            "seconds": round(time.perf_counter() - self.began, 3),
+            "losses": {
+                key: float(f"{processes.mean(value.detach()).item():.6g}")
+                for key, value in losses.items()
+            },
         }
         self.log.append(entry)
 
@@ -215,7 +218,7 @@ class _Training:
             seconds = time.perf_counter() - self.began
             meta = {"step": self.step, "log": self.log, "seconds": seconds}
             checkpoints.save_state(self.state, self.task, self.optimiser, meta)
-            log.write(self.folder / "log.jsonl", self.log)
+            log.write(self.state.with_name("log.jsonl"), self.log)
             self.saved = self.step
 
 

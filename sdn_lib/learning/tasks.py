@@ -142,7 +142,8 @@ class DistillationTask(Task):
     ) -> LayerLosses:
         """Return the losses by layer."""
         teacher, _ = self.teacher_and_encoder
-        text = self.embed(characters) if text is None else text
+        if characters is not None:
+            text = self.embed(characters)
         return self.loss(self.student, teacher, text, images)
 
     @torch.no_grad()

@@ -38,8 +38,8 @@ class TextTask(Task):
         self.data, self.encoder = data, encoder
         parts = [part for part in np.array_split(self.rows, 64) if len(part)]
         with torch.no_grad(), devices.borrowed(features) as device:
-            seen = [features(images(data, part).to(device)).cpu() for part in parts]
-        seen = torch.cat(seen).float()
+            shown = [features(images(data, part).to(device)).cpu() for part in parts]
+        seen = torch.cat(shown).float()
         self.seen = (seen - seen.mean(0)) / (seen.std(0) + 1e-3)
         self.project = nn.Linear(width, encoder.text_dim)
         nn.init.normal_(self.project.weight, std=0.3 / width**0.5)
@@ -61,7 +61,7 @@ class TextTask(Task):
             raise SDNError(f"batch {batch} exceeds the {self.size} species of the data: lower it")
         draw = stream("text", seed, step)
         pool = draw.permutation(len(self.rows))
-        if self.heads and draw.random() < self.HARD:
+        if self.attributes is not None and draw.random() < self.HARD:
             like = self.attributes[pool[0]]
             for column in draw.permutation(len(like))[: len(like) // 2]:
                 fewer = pool[self.attributes[pool, column] == like[column]]
@@ -73,7 +73,7 @@ class TextTask(Task):
         lines = [draw.integers(len(self.data.captions[row])) for row in rows]
         texts = [self.data.captions[row][k] for row, k in zip(rows, lines, strict=True)]
         sample = {"features": self.seen[chosen], "characters": to_indices(texts)}
-        if self.heads:
+        if self.attributes is not None:
             mentions = self.data.arrays["mentions"][rows, lines]
             told = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
             sample["told"] = torch.from_numpy(told)

@@ -21,14 +21,33 @@ def build(name: str, profile: Profile, norm: bool = False) -> nn.Module:
     """Return the untrained network of a run; `norm` adds batch norm to a teacher or a student."""
     if name not in NAMES:
         raise SDNError(f"unknown run {name!r}: {near(name, NAMES)}")
-    n = profile.network
     if name == "evaluator":
-        return Evaluator(painted_birds.ATTRIBUTES)
+        return build_evaluator()
     if name == "teacher":
-        teacher = Teacher(n.depth, n.width, n.pooling, n.preprocessing, norm)
-        return teacher.to(memory_format=torch.channels_last)
-    if name == "text":
-        return CharCNNRNN(n.text_variant, n.text_dim)
+        return build_teacher(profile, norm)
+    return build_encoder(profile) if name == "text" else build_student(profile, norm)
+
+
+def build_evaluator() -> Evaluator:
+    """Return an untrained evaluator of the painted birds' attributes."""
+    return Evaluator(painted_birds.ATTRIBUTES)
+
+
+def build_teacher(profile: Profile, norm: bool = False) -> Teacher:
+    """Return the profile's untrained teacher, channels last."""
+    n = profile.network
+    teacher = Teacher(n.depth, n.width, n.pooling, n.preprocessing, norm)
+    return teacher.to(memory_format=torch.channels_last)
+
+
+def build_encoder(profile: Profile) -> CharCNNRNN:
+    """Return the profile's untrained text encoder."""
+    return CharCNNRNN(profile.network.text_variant, profile.network.text_dim)
+
+
+def build_student(profile: Profile, norm: bool = False) -> Student:
+    """Return the profile's untrained student, channels last."""
+    n = profile.network
     student = Student(
         n.depth,
         n.width,

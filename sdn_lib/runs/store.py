@@ -31,7 +31,13 @@ from sdn_lib.profiles import Profile
 from sdn_lib.progress import Progress
 from sdn_lib.runs import published
 from sdn_lib.runs.data import data_of, dataset
-from sdn_lib.runs.networks import build
+from sdn_lib.runs.networks import (
+    build,
+    build_encoder,
+    build_evaluator,
+    build_student,
+    build_teacher,
+)
 from sdn_lib.runs.settings import (
     NEEDS,
     STAGE,
@@ -41,6 +47,7 @@ from sdn_lib.runs.settings import (
     train_config,
 )
 from sdn_lib.runs.time_lapse import TimeLapse
+from sdn_lib.student import Student
 
 
 @dataclass
@@ -113,7 +120,7 @@ def load(name: str, profile: Profile, folder: Path) -> Run:
     model = build(name, profile, norm)
     checkpoints.load_weights(folder / "weights.safetensors", model)
     log = learning.log.read(folder / "log.jsonl")
-    if name in STUDENTS:
+    if isinstance(model, Student):
         model.fold()
     model.eval().requires_grad_(False)
     return Run(name, model, "loaded", log, _read_config(folder), folder)
@@ -163,7 +170,7 @@ def _train(name: str, profile: Profile, folder: Path) -> Run:
     if name in STUDENTS and processes.rank() == 0:
         lapse = TimeLapse(dataset(profile), get("text", profile).model, config.steps, folder)
     log = learning.fit(task, config, folder, on_step=lapse, title=name)
-    model = finish(task)
+    model = finish()
     facts = {
         "name": name,
         "profile": profile.name,
@@ -204,8 +211,8 @@ def train_live(name: str, profile: Profile) -> Run:
     often = min(settings.log_every, profile.live_steps)
     settings = dataclasses.replace(settings, log_every=often)
     log = learning.fit(task, settings, stop_after=profile.live_steps, title=f"{name}, live")
-    model = finish(task)
-    if name in STUDENTS:
+    model = finish()
+    if isinstance(model, Student):
         model.fold()
     model.requires_grad_(False)
     return Run(name, model, "live", log, {}, profile.runs / name)
@@ -214,48 +221,52 @@ def train_live(name: str, profile: Profile) -> Run:
 @devices.own_defaults()
 def make_task(
     name: str, profile: Profile, whole: bool = True
-) -> tuple[learning.Task, Callable[[learning.Task], nn.Module]]:
+) -> tuple[learning.Task, Callable[[], nn.Module]]:
     """Return a run's task and the function that takes the finished network out of it.
 
     For a `whole` training of a student every caption is embedded beforehand.
     """
-    data = data_of(name, profile)
-    torch.manual_seed(train_config(name, profile).seed)
-    if name == "evaluator":
-        network = build(name, profile)
-        task = learning.AttributeTask(data, network.trunk, network.num_features, species=False)
-        network.heads = task.heads
-        return task, lambda t: network.eval()
-    if name == "teacher":
-        features = learning.TeacherFeatures(build("teacher", profile, norm=True))
-        task = learning.AttributeTask(data, features, features.width)
-        return task, lambda t: features.teacher.fold()
+    data, settings = data_of(name, profile), train_config(name, profile)
     needs = {need: get(need, profile) for need in NEEDS[name]}
-    torch.manual_seed(train_config(name, profile).seed)
+    torch.manual_seed(settings.seed)
+    if name == "evaluator":
+        evaluator = build_evaluator()
+        trunk, width = evaluator.trunk, evaluator.num_features
+        attributes = learning.AttributeTask(data, trunk, width, species=False)
+        evaluator.heads = attributes.heads
+        return attributes, evaluator.eval
+    if name == "teacher":
+        seen = learning.TeacherFeatures(build_teacher(profile, norm=True))
+        return learning.AttributeTask(data, seen, seen.width), seen.teacher.fold
     if name == "text":
         features = learning.TeacherFeatures(needs["teacher"].model)
-        task = learning.TextTask(data, build("text", profile), features, features.width)
+        encoder = build_encoder(profile)
+        reading = learning.TextTask(data, encoder, features, features.width)
 
-        def finish(t: learning.Task) -> nn.Module:
-            some = [data.captions[row][0] for row in task.rows]
-            task.encoder.calibrate(some)
-            return task.encoder.eval()
+        def calibrated() -> nn.Module:
+            encoder.calibrate([data.captions[row][0] for row in reading.rows])
+            return encoder.eval()
 
-        return task, finish
-    student = build(name, profile, profile.network.student_norm)
+        return reading, calibrated
+    student = build_student(profile, profile.network.student_norm)
     if name == "stage_two":
         checkpoints.load_weights(needs["stage_one"].folder / "weights.safetensors", student)
-    settings = train_config(name, profile)
     teacher, loss = None, distillation.stage(STAGE[name])
     if name != "baseline":
         teacher = needs["teacher"].model
         loss = distillation.stage(STAGE[name], weights={"image": settings.image_weight})
     table = embeddings(profile) if whole else None
-    encoder, pairs = needs["text"].model, profile.photos is not None
     task = learning.DistillationTask(
-        data, student, teacher, encoder, loss, table, pairs, settings.captions_together
+        data,
+        student,
+        teacher,
+        needs["text"].model,
+        loss,
+        table,
+        pairs=profile.photos is not None,
+        together=settings.captions_together,
     )
-    return task, lambda t: t.student.eval()
+    return task, student.eval
 
 
 def embeddings(profile: Profile) -> np.ndarray:

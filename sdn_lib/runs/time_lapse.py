@@ -43,9 +43,10 @@ class TimeLapse:
         """Paint and save one row when `step` is one of the moments."""
         if step not in self.moments:
             return
-        training_mode = task.student.training
-        pictures = paint(task.student.eval(), self.encoder, self.captions)
-        task.student.train(training_mode)
+        student = task.get_submodule("student")
+        training_mode = student.training
+        pictures = paint(student.eval(), self.encoder, self.captions)
+        student.train(training_mode)
         self.frames[step] = to_uint8(pictures)
         steps = sorted(self.frames)
         sheet = np.stack([np.concatenate(list(self.frames[s]), axis=1) for s in steps])

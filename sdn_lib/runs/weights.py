@@ -159,10 +159,10 @@ def read_state_dict(path: str | Path) -> list[tuple[Tensor, Tensor]]:
         raise SDNError(f"{path} has no 'features.N.weight': it is no VGG of torchvision's form")
     pairs = []
     for number in numbers:
-        weight, bias = (state.get(f"features.{number}.{part}") for part in ("weight", "bias"))
+        bias = state.get(f"features.{number}.bias")
         if bias is None:
             raise SDNError(f"{path} has no 'features.{number}.bias'")
-        pairs.append((weight, bias))
+        pairs.append((state[f"features.{number}.weight"], bias))
     return pairs
 
 
@@ -217,7 +217,7 @@ def _teacher(path: Path, pairs: list[tuple[Tensor, Tensor]], depth: int) -> Teac
             "another depth, or weights without batch norm"
         )
     for (name, conv), (weight, bias) in zip(teacher.convs.items(), pairs, strict=True):
-        for target, value in ((conv.weight, weight), (conv.bias, bias)):
+        for target, value in zip(conv.parameters(), (weight, bias), strict=True):
             if value.shape != target.shape:
                 raise SDNError(
                     f"{path}: {name} of VGG{depth} needs {tuple(target.shape)}, the file has "

@@ -164,7 +164,7 @@ def test_a_compiled_training_is_one_graph_and_learns_the_same(p, trained, name, 
         )
         task, finish = runs.make_task(name, p)
         log = learning.fit(task, settings)
-        finish(task)
+        finish()
         losses[compiled] = [entry["total"] for entry in log]
     assert losses[True] == pytest.approx(losses[False], rel=5e-3)
     assert losses[True][0] != losses[True][3]

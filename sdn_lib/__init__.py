@@ -1,0 +1,1 @@
+"""Symmetrical Distillation Networks: the library that every chapter of the book imports."""

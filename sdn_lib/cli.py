@@ -131,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
 class _Version(argparse.Action):
     """Prints the version; looked up only when it is asked for, as that takes a while."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+    def __init__(self, option_strings: Sequence[str], help: str | None = None, **_: Any) -> None:
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
@@ -185,7 +185,7 @@ def _profile(options: argparse.Namespace) -> Any:
     return profiles.load(options.profile, output_dir=getattr(options, "output_dir", None))
 
 
-def _doctor(options: argparse.Namespace) -> int:
+def _doctor(_: argparse.Namespace) -> int:
     from sdn_lib import doctor
 
     return doctor.examine()

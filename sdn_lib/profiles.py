@@ -244,9 +244,10 @@ def _short(steps: int, **changes) -> TrainConfig:
 
 
 def _paper(dataset: str, pairs: int, epochs: tuple[int, int] = (100, 100), **network) -> Profile:
-    """The authors' schedule: every pair once an epoch, batches of 12, Adam at a constant 1e-4.
+    """Return an experiment of the paper's, by the authors' schedule.
 
-    A stage's result is its last step. The weight puts the image term on the authors' scale.
+    Every pair once an epoch, batches of 12, Adam at a constant 1e-4; a stage's result is its last
+    step. The weight puts the image term on the authors' scale.
     """
     schedule: dict[str, Any] = {
         "batch": 12,

@@ -37,7 +37,7 @@ def sample(home, *arguments, output_dir="runs"):
     )  # fmt: skip
 
 
-def test_good_input_paints(home, capsys):
+def test_good_input_paints(home):
     assert main([str(a) for a in sample(home, "a small red finch", "an owl")]) == 0
     assert (home / "out.png").stat().st_size > 100
     (home / "out.png").unlink()

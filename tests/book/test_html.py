@@ -1,6 +1,6 @@
-"""The rendered book opens from disk with the network off: no missing asset, no console error,
-formulas set, pictures loaded, interactives that answer.
+"""The rendered book opens from disk with the network off.
 
+No missing asset, no console error, formulas set, pictures loaded, interactives that answer.
 A tiny book is rendered here in every run; the real one is tested where it has been rendered.
 """
 

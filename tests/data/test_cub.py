@@ -147,7 +147,7 @@ def test_real_images_are_rgb_of_any_size_and_grey_ones_too(shared, tmp_path):
     assert alone.checksum == made.checksum
 
 
-def test_the_crop_is_stackgans(birds, tmp_path):
+def test_the_crop_is_stackgans(birds):
     path, (x, y, w, h) = birds.images[1], birds.boxes[1].astype(int)
     image = np.asarray(Image.open(path))
     reach = int(np.maximum(w, h) * 0.75)

@@ -59,7 +59,7 @@ def test_a_row_is_kept_resumed_and_refused_when_settings_change(p, home):
         experiments.train_row("full", 0, p, folder)
 
 
-def test_the_grid_runs_in_notebooks_and_resumes(p, home, capsys):
+def test_the_grid_runs_in_notebooks_and_resumes(p, home):
     folder, said = home / "grid", []
 
     def again(*rows):

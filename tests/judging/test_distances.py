@@ -53,7 +53,7 @@ def test_what_is_no_number_is_refused_and_its_row_named(wrong):
             measure()
 
 
-def test_kernel_distance_by_hand(draw):
+def test_kernel_distance_by_hand():
     # Standardised rows of one column: real -1, 1; generated 2, 0 in the real rows' units.
     real, made = np.array([[-1.0], [1.0]]), np.array([[2.0], [0.0]])
     k = lambda a, b: (a * b + 1) ** 3  # noqa: E731

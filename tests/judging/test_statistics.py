@@ -66,7 +66,7 @@ def test_geometry_of_rows_that_share_a_species_is_covered_too(draw):
     assert np.mean(hits[True]) > 0.87 > np.mean(hits[False])
 
 
-def test_samples_that_share_species_keep_the_same_halves(draw):
+def test_samples_that_share_species_keep_the_same_halves():
     first, second = np.repeat(np.arange(30), 3), np.repeat(np.arange(30), 2)
     seen = []
 

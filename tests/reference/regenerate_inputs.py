@@ -92,7 +92,7 @@ def sample_indices(n, count=16):
 
 
 def checksum(a):
-    """[float64 sum, float64 sum of magnitudes, CRC-32 of the little-endian float32 bytes]"""
+    """Return [sum, sum of magnitudes, CRC-32 of the little-endian float32 bytes] of an array."""
     a = np.ascontiguousarray(a, dtype="<f4")
     f = a.reshape(-1).astype(np.float64)
     return [float(f.sum()), float(np.abs(f).sum()), zlib.crc32(a.tobytes())]

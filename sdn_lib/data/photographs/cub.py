@@ -87,7 +87,7 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
 
 
 def _table(path: Path, columns: int) -> dict[int, list[str]]:
-    """The lines `<number> <value> ...` of a file, by number, in the order of the file."""
+    """Return the lines `<number> <value> ...` of a file, by number, in the order of the file."""
     lines = read_text(path, "unpack CUB_200_2011.tgz there").splitlines()
     found: dict[int, list[str]] = {}
     for place, line in enumerate(lines, 1):

@@ -174,7 +174,7 @@ class _Reader(pickle._Unpickler):
         order: Any,
         axes: tuple | None = None,
     ) -> np.ndarray:
-        """An array as protocol 5 has it: its bytes, then what they mean."""
+        """Return an array as protocol 5 has it: its bytes, then what they mean."""
         raw = self._bytes(raw)
         _check_array(shape, dtype, raw)
         array = np.frombuffer(raw, dtype).astype(dtype.newbyteorder("="), copy=False)

@@ -189,8 +189,8 @@ def verdict(results: Mapping[str, list[dict[str, Any]]], claim: Claim) -> str:
 def chance_grid(seeds: int, draw: np.random.Generator) -> dict[str, list[dict[str, Any]]]:
     """Return results of rows among which nothing differs: every score is a standard normal draw.
 
-    As `stored` returns them, with what MEASURES read. What the verdicts make of many such grids is
-    how often they err.
+    As `stored_rows` returns them, with what MEASURES read. How often verdicts on many such grids
+    decide something is how often they err.
     """
     names = {name for claim in CLAIMS.values() for test in claim.tests for name in test[:2]}
 

@@ -67,8 +67,10 @@ class Student(nn.Module):
         self.pool5 = nn.Linear(fc_width, self.top * self.side**2)
         self.blocks = nn.ModuleList()
         for level in reversed(range(5)):
-            inner = [nn.Conv2d(channels[level], channels[level], 3, padding=1)
-                     for _ in range(BLOCKS[depth][level] - 1)]
+            inner = [
+                nn.Conv2d(channels[level], channels[level], 3, padding=1)
+                for _ in range(BLOCKS[depth][level] - 1)
+            ]
             after = channels[level - 1] if level else 3
             last = nn.Conv2d(channels[level], after, 3, padding=1)
             self.blocks.append(nn.ModuleList([*inner, last]))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdn_lib import devices
+from sdn_lib import devices, fast
 from sdn_lib.captions import ALPHABET, INDEX, LENGTH, composed, quoted, warn
 from sdn_lib.errors import SDNError, near
 
@@ -58,17 +59,19 @@ class CharCNNRNN(nn.Module):
         return self.project(x.mean(1))
 
     @torch.no_grad()
-    def encode(self, captions: Sequence[str], batch: int = 256) -> Tensor:
+    def encode(self, captions: Sequence[str], batch: int = 2048, plain: bool = False) -> Tensor:
         """Return float32 embeddings (n, text_dim) of n captions, on the CPU.
 
-        Warns, once a call, of captions of which not everything can be read. Raises SDNError for an
-        empty caption, naming its place.
+        `plain` computes them bit by bit as training does, at a third of the speed. Warns, once a
+        call, of captions of which not everything can be read. Raises SDNError for an empty caption,
+        naming its place.
         """
         training = self.training
         self.eval()
+        read = self if plain else partial(fast.embed, self)
         with devices.borrowed(self) as device:
             parts = [
-                self(to_indices(captions[start : start + batch]).to(device)).float().cpu()
+                read(to_indices(captions[start : start + batch]).to(device)).float().cpu()
                 for start in range(0, len(captions), batch)
             ]
         self.train(training)
@@ -83,7 +86,7 @@ class CharCNNRNN(nn.Module):
         that colours, which vary little, speak as loudly as families. It is one affine map and goes
         into the projection: the architecture stays the original's.
         """
-        embeddings = self.encode(captions).double()
+        embeddings = self.encode(captions, batch=256, plain=True).double()
         centred = embeddings - embeddings.mean(0)
         variances, axes = torch.linalg.eigh(centred.T @ centred / len(centred))
         variances = variances.clamp_min(0)

@@ -110,9 +110,9 @@ def warn(captions: Sequence[str]) -> None:
     warnings.warn(text, CaptionWarning, stacklevel=level)
 
 
-def quoted(caption: str, longest: int = 40) -> str:
-    """Return a caption in quotation marks, its end left out where it is longer than that."""
-    return repr(caption if len(caption) <= longest else f"{caption[: longest - 3]}...")
+def quoted(caption: str) -> str:
+    """Return a caption in quotation marks, what goes beyond 40 characters left out."""
+    return repr(caption if len(caption) <= 40 else f"{caption[:37]}...")
 
 
 def read_captions(path: str | Path) -> list[str]:

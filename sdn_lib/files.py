@@ -51,6 +51,11 @@ def explain(error: OSError, path: str | Path | None = None) -> str:
     return f"{where}{reason[:1].lower()}{reason[1:]}" + (f": {remedy}" if remedy else "")
 
 
+def partial_path(path: Path) -> Path:
+    """Return a new name beside `path` for what is to become it; `remove_leftovers` knows it."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+
+
 @contextmanager
 def writing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path of this writer's own, which becomes `path` where nothing is raised.
@@ -59,7 +64,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     file left behind is removed after a day. Raises SDNError where the system refuses, by name.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)

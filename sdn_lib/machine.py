@@ -22,10 +22,10 @@ PACKAGES = (
 
 
 @contextmanager
-def peak_memory(every: float = 0.2) -> Iterator[dict[str, int]]:
+def peak_memory() -> Iterator[dict[str, int]]:
     """Watch this process's children and yield {'peak': bytes}, their largest resident sum.
 
-    Pages that forked workers share are counted once a worker.
+    Looks five times a second. Pages that forked workers share are counted once a worker.
     """
     import psutil
 
@@ -33,7 +33,7 @@ def peak_memory(every: float = 0.2) -> Iterator[dict[str, int]]:
     here = psutil.Process()
 
     def watch() -> None:
-        while not done.wait(every):
+        while not done.wait(0.2):
             total = 0
             for child in here.children(recursive=True):
                 try:

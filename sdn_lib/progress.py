@@ -12,16 +12,15 @@ class Progress:
     """Things done, on standard error or in a notebook's cell.
 
     Call it with how many are done and how many there are, and with the loss where there is one. In
-    a terminal that is a bar. In a notebook one line is rewritten, in a log a line is added every
-    `every` seconds, and when all are done. As a context it ends the display, whatever happens.
+    a terminal that is a bar. In a notebook one line is rewritten every two seconds, in a log a line
+    is added every half a minute, and when all are done. As a context it ends the display, whatever
+    happens.
     """
 
-    def __init__(
-        self, title: str, unit: str, every: float | None = None, enabled: bool = True
-    ) -> None:
+    def __init__(self, title: str, unit: str, enabled: bool = True) -> None:
         self.title, self.unit, self.enabled = title, unit, enabled
         self._notebook = "ipykernel" in sys.modules
-        self._every = every or (2.0 if self._notebook else 30.0)
+        self._every = 2.0 if self._notebook else 30.0
         self._began = self._shown = time.monotonic()
         self._bar: Any = None
         self._handle: Any = None

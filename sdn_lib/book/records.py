@@ -42,7 +42,7 @@ def stale(place: Layout, name: str, values: Mapping[str, Any] | None = None) -> 
         record = read_record(place, name)
     except SDNError:
         return "its record is damaged"
-    if not executed.is_file() or record["executed"] != _digest_file(executed):
+    if not executed.is_file() or record["executed"] != files.checksum(executed):
         return "its executed copy is damaged, or was changed by hand"
     if values is not None and record["parameters"] != dict(values):
         return "its parameters changed"
@@ -177,10 +177,6 @@ def fingerprints(place: Layout, name: str) -> dict[str, str]:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _digest_file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _digest_files(paths: Sequence[Path], base: Path) -> str:

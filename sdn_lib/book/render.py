@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,7 +139,7 @@ def publish(made: Path, target: Path) -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     remove(place.with_name("html.old"))  # of earlier versions
     files.remove_leftovers(place)
-    new, old = (place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.partial") for _ in range(2))
+    new, old = files.partial_path(place), files.partial_path(place)
     try:
         shutil.move(made, new)
     except PermissionError:

@@ -26,7 +26,7 @@ def writing(place: Path, last: str) -> Iterator[Path]:
     room = _room_for(place)
     with files.alone(room / f"{place.name}.partial"):
         _remove_leftovers(place)
-        new = room / f".{place.name}.{uuid.uuid4().hex[:8]}.partial"
+        new = files.partial_path(room / place.name)
         try:
             new.mkdir(parents=True)
             yield new

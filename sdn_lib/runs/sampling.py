@@ -11,21 +11,22 @@ from torch import Tensor, nn
 from sdn_lib import devices
 from sdn_lib.text import CharCNNRNN
 
+BATCH = 128
+"""Pictures that are painted at a time."""
 
-def paint(
-    student: nn.Module, encoder: CharCNNRNN, captions: Sequence[str], batch: int = 128
-) -> Tensor:
+
+def paint(student: nn.Module, encoder: CharCNNRNN, captions: Sequence[str]) -> Tensor:
     """Return pictures of captions, float32 (n, 3, size, size) RGB clamped to 0..1, on the CPU."""
-    return paint_embeddings(student, encoder.encode(list(captions)), batch)
+    return paint_embeddings(student, encoder.encode(list(captions)))
 
 
 @torch.no_grad()
-def paint_embeddings(student: nn.Module, text: Tensor, batch: int = 128) -> Tensor:
+def paint_embeddings(student: nn.Module, text: Tensor) -> Tensor:
     """Return pictures of embeddings (n, text_dim), as `paint` does."""
     with devices.borrowed(student) as device:
         parts = [
             student(part.to(device))["image"].float().clamp(0, 1).cpu()
-            for part in text.split(batch)
+            for part in text.split(BATCH)
         ]
     return torch.cat(parts)
 

@@ -76,12 +76,12 @@ def get(name: str, profile: Profile) -> Run:
         data = dataset(profile)
         return Run(name, published.PublishedText(data), "published", [], {}, data.folder)
     if processes.count() > 1:
-        return _found(name, profile) or _train(name, profile, profile.runs / name)
+        return _found(name, profile) or _train(name, profile)
     found = _found(name, profile)
     if found:
         return found
     with files.alone(profile.runs / name):
-        return _found(name, profile) or _train(name, profile, profile.runs / name)
+        return _found(name, profile) or _train(name, profile)
 
 
 def student(name: str, profile: Profile) -> Run:
@@ -135,19 +135,18 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 @devices.own_defaults()
-def train(name: str, profile: Profile, folder: Path | None = None) -> Run:
-    """Train a run (and whatever it needs and cannot be loaded) and save it in `folder`.
+def train(name: str, profile: Profile) -> Run:
+    """Train a run (and whatever it needs and cannot be loaded) and save it with the profile's own.
 
-    By default `folder` is the profile's own; an unfinished training found there is resumed.
+    An unfinished training found there is resumed.
     """
     train_config(name, profile)
-    folder = Path(folder or profile.runs / name)
-    with files.alone(folder) if processes.count() == 1 else nullcontext():
-        return _train(name, profile, folder)
+    with files.alone(profile.runs / name) if processes.count() == 1 else nullcontext():
+        return _train(name, profile)
 
 
-def _train(name: str, profile: Profile, folder: Path) -> Run:
-    config = train_config(name, profile)
+def _train(name: str, profile: Profile) -> Run:
+    config, folder = train_config(name, profile), profile.runs / name
     for need in NEEDS[name]:
         get(need, profile)
     with processes.first_alone():

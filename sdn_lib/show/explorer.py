@@ -141,11 +141,11 @@ class Explorer:
     def _frame_html(self, frame: Frame) -> str:
         return markup.panels(frame, self.alt, self.layout) + markup.numbered(self.captions)
 
-    def still(self, width: int = 256) -> bytes:
-        """Return the default frame as a PNG, panels side by side or in rows, `width` px a panel."""
+    def still(self) -> bytes:
+        """Return the default frame as a PNG: panels of 256 px side by side, or rows of 96 px."""
         strips = []
         for panel in self.frames[self.default].panels:
-            side = width // len(panel.images) if self.layout == "columns" else 96
+            side = 256 // len(panel.images) if self.layout == "columns" else 96
             row = []
             for image in panel.images:
                 tall = max(1, round(side * image.shape[0] / image.shape[1]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ def extract(path: str | Path, folder: str | Path, archive: Archive) -> None:
     full or refuses. What Macs and Windows add to archives is left out.
     """
     path, folder = Path(path), Path(folder)
-    temporary = folder / f".{archive.file}.{uuid.uuid4().hex[:8]}.partial"
+    temporary = files.partial_path(folder / archive.file)
     try:
         temporary.mkdir(parents=True)
         unpack(path, temporary)

@@ -90,6 +90,7 @@ def test_counted():
 def test_a_log_gets_few_lines(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # of a test before this one
     with Progress("preparing", "pictures") as progress:
         for done in range(1, 101):
             now[0] += 1.0
@@ -106,6 +107,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
             return True
 
     monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     with Progress("preparing", "pictures") as progress:
         progress(40, 100)
         progress(100, 100)

@@ -20,14 +20,11 @@ import ctypes
 import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    from sdn_lib.text import CharCNNRNN
 
 WORTH_SPLITTING = 2e9
 """Multiply-adds of a convolution from which `upsampled_conv` was faster on a CPU."""
@@ -178,8 +175,8 @@ FEW = 8
 """Captions of one batch up to which `embed` gains nothing: they repeat little of each other."""
 
 
-def embed(encoder: CharCNNRNN, characters: Tensor) -> Tensor:
-    """Return `encoder(characters)`, to float32's rounding; nothing is kept for a gradient.
+def embed(encoder: Any, characters: Tensor) -> Tensor:
+    """Return `encoder(characters)` of a CharCNNRNN, to float32's rounding, without a graph.
 
     Captions repeat words and end in blanks, so that of what the kernels see, much is the same: of
     2,048 captions of painted birds a thirtieth of all windows of six characters, half of those of

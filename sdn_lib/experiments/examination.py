@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,6 +36,33 @@ class Exam:
     attributes: np.ndarray
     mentions: np.ndarray
     species: np.ndarray | None = None
+    _seen: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def seen(self, evaluator: Evaluator, teacher: Teacher) -> Seen:
+        """Return what two networks see in the real pictures; they look once."""
+        key = evaluator, teacher
+        if key not in self._seen:
+            features, _ = predict(evaluator, self.real)
+            self._seen[key] = Seen(
+                features, pooled_activations(teacher, self.real[FEW]), _spectrum(self.real)
+            )
+        return self._seen[key]
+
+
+class Seen(NamedTuple):
+    """Features (n, d), {layer: activations (k, d)} and power of the first k pictures."""
+
+    features: np.ndarray
+    activations: dict[str, np.ndarray]
+    spectrum: np.ndarray
+
+
+FEW = slice(0, 500)
+"""The pictures by which gaps, spectra and the classifier go."""
+
+
+def _spectrum(pictures: Tensor) -> np.ndarray:
+    return power_spectrum(pictures[FEW].numpy())
 
 
 def examined_rows(profile: Profile) -> np.ndarray:
@@ -78,14 +105,12 @@ def mark(
     results/ablation/cpu are older and resample pictures.
     """
     features, guess = predict(evaluator, pictures)
-    real_features, _ = predict(evaluator, exam.real)
+    real_features, real, real_spectrum = exam.seen(evaluator, teacher)
     right = np.stack(list(guess.values()), axis=1) == exam.attributes
-    few = slice(0, 500)
-    generated, real = (pooled_activations(teacher, x[few]) for x in (pictures, exam.real))
-    texts = exam.text[few].numpy()
+    generated = pooled_activations(teacher, pictures[FEW])
+    texts = exam.text[FEW].numpy()
     pools = [name for name in real if name == "image" or name.startswith("pool")]
-    spectra = (power_spectrum(x[few].numpy()) for x in (pictures, exam.real))
-    species = None if exam.species is None else exam.species[few]
+    species = None if exam.species is None else exam.species[FEW]
 
     def measured(
         measure: Callable[..., float], *samples: np.ndarray, paired: bool = False
@@ -98,7 +123,7 @@ def mark(
             named_accuracy, right, exam.mentions, paired=True, groups=exam.species, draws=draws
         ),
         "frechet": frechet_distance(real_features, features),
-        "kernel": measured(kernel_distance, real_features[few], features[few]),
+        "kernel": measured(kernel_distance, real_features[FEW], features[FEW]),
         "heterogeneous": {
             n: measured(_caption_gap, texts, generated[n], paired=True) for n in pools
         },
@@ -106,7 +131,7 @@ def mark(
         "told_apart": {
             n: classifier_two_sample_test(real[n], generated[n], species) for n in pools
         },
-        "spectrum": [float(x) for x in np.divide(*spectra)],
+        "spectrum": [float(x) for x in _spectrum(pictures) / real_spectrum],
     }
 
 

@@ -223,7 +223,8 @@ def make_task(
 ) -> tuple[learning.Task, Callable[[], nn.Module]]:
     """Return a run's task and the function that takes the finished network out of it.
 
-    For a `whole` training of a student every caption is embedded beforehand.
+    For a `whole` training of a student every caption is embedded beforehand, and after one of the
+    text encoder its embeddings are calibrated.
     """
     data, settings = data_of(name, profile), train_config(name, profile)
     needs = {need: get(need, profile) for need in NEEDS[name]}
@@ -246,7 +247,7 @@ def make_task(
             encoder.calibrate([data.captions[row][0] for row in reading.rows])
             return encoder.eval()
 
-        return reading, calibrated
+        return reading, calibrated if whole else encoder.eval
     student = build_student(profile, profile.network.student_norm)
     if name == "stage_two":
         checkpoints.load_weights(needs["stage_one"].folder / "weights.safetensors", student)

@@ -203,7 +203,7 @@ def train_live(name: str, profile: Profile) -> Run:
     """Train only the first `profile.live_steps` steps of a run, before the reader's eyes.
 
     Seeds, batches and schedule are those of the whole training, so its log should lie on the
-    beginning of the recorded one. Nothing is saved.
+    beginning of the recorded one. Nothing is saved, and a text encoder is not calibrated.
     """
     task, finish = make_task(name, profile, whole=False)
     settings = train_config(name, profile)

@@ -129,6 +129,7 @@ class TrainConfig(Config):
     on devices that compute in bf16 themselves (elsewhere fp32 is quicker, and is what runs).
     `image_weight` multiplies the image term of a stage's loss: the authors' pictures are in 0..255,
     ours in 0..1. A student's batch holds `captions_together` captions of each of its pictures.
+    A teacher or an evaluator sees its pictures under `noise`, see `learning.AttributeTask`.
     With `compiled`, forward and backward pass go through `torch.compile`: meant for a GPU.
     `streams` says how draws for different purposes are told apart, see `sdn_lib.randomness`:
     'labelled', or 'numbered', as for the trainings that ship.
@@ -142,6 +143,7 @@ class TrainConfig(Config):
     precision: str = setting(one_of("fp32", "bf16"), "bf16")
     image_weight: float = setting(in_range(0), 1.0)
     captions_together: int = setting(in_range(1), 1)
+    noise: float = setting(in_range(0), 0.0)
     compiled: bool = False
     streams: str = setting(STREAMS, "labelled")
     seed: int = setting(SEED, 0)

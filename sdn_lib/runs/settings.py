@@ -34,7 +34,7 @@ NETWORK = {
 }
 """The settings of NetworkConfig that each run depends on, itself."""
 
-LATER = {"captions_together": 1, "compiled": False}
+LATER = {"captions_together": 1, "compiled": False, "noise": 0.0}
 """Settings of a training that came after the first runs, which lack them, and their defaults."""
 
 STAGE = {"baseline": "pixels", "stage_one": "stage_one", "stage_two": "stage_two"}

@@ -232,12 +232,15 @@ def make_task(
     if name == "evaluator":
         evaluator = build_evaluator()
         trunk, width = evaluator.trunk, evaluator.num_features
-        attributes = learning.AttributeTask(data, trunk, width, species=False)
+        attributes = learning.AttributeTask(
+            data, trunk, width, species=False, noise=settings.noise
+        )
         evaluator.heads = attributes.heads
         return attributes, evaluator.eval
     if name == "teacher":
         seen = learning.TeacherFeatures(build_teacher(profile, norm=True))
-        return learning.AttributeTask(data, seen, seen.width), seen.teacher.fold
+        task = learning.AttributeTask(data, seen, seen.width, noise=settings.noise)
+        return task, seen.teacher.fold
     if name == "text":
         features = learning.TeacherFeatures(needs["teacher"].model)
         encoder = build_encoder(profile)

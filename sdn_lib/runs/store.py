@@ -239,8 +239,8 @@ def make_task(
         return attributes, evaluator.eval
     if name == "teacher":
         seen = learning.TeacherFeatures(build_teacher(profile, norm=True))
-        task = learning.AttributeTask(data, seen, seen.width, noise=settings.noise)
-        return task, seen.teacher.fold
+        naming = learning.AttributeTask(data, seen, seen.width, noise=settings.noise)
+        return naming, seen.teacher.fold
     if name == "text":
         features = learning.TeacherFeatures(needs["teacher"].model)
         encoder = build_encoder(profile)

@@ -26,6 +26,8 @@ endif
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS __PYVENV_LAUNCHER__
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT PIP_REQUIRE_VIRTUALENV PIP_DRY_RUN
 export PIP_USER := 0
+# A make that a test starts is to run all tests.
+unexport TESTS
 
 .PHONY: help setup book reproduce render rehearsal test test-book smoke bench lint \
   lint-workflows actionlint lock serve clean

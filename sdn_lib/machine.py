@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "torch", "torchvision", "numpy", "scipy", "scikit-image", "pillow", "matplotlib", "accelerate",
-    "papermill", "jupyter-book",
+    "torch", "torchvision", "numpy", "scipy", "scikit-image", "pillow", "matplotlib", "papermill",
+    "jupyter-book",
 )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ class CharCNNRNN(nn.Module):
         training = self.training
         self.eval()
         read = self if plain else partial(fast.embed, self)
-        with devices.borrowed(self) as device:
+        with devices.own_defaults(), devices.borrowed(self) as device:
             parts = [
                 read(to_indices(captions[start : start + batch]).to(device)).float().cpu()
                 for start in range(0, len(captions), batch)

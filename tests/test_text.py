@@ -47,6 +47,20 @@ def test_encoding_does_not_depend_on_the_batch():
     assert model.encode([]).shape == (0, 1024)
 
 
+def test_what_a_user_makes_tensors_of_changes_no_embedding():
+    torch.manual_seed(0)
+    network, lines = CharCNNRNN("icml"), [f"a red bird {k}" for k in range(20)]
+    wanted = network.encode(lines)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        found = network.encode(lines)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert found.dtype == torch.float32 and torch.equal(found, wanted)
+
+
 @pytest.mark.parametrize("caption", ["", "   ", "\n", None])
 def test_an_empty_caption_is_an_error_that_names_its_place(caption):
     with pytest.raises(SDNError, match="caption 1 is empty"):

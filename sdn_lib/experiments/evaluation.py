@@ -33,6 +33,8 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
     real_features, real_guess = predict(evaluator, runs.images(data, rows))
     other = np.sort(np.random.default_rng(0).choice(train, len(rows), replace=False))
     other_features, _ = predict(evaluator, runs.images(data, other))
+    real_frechet = frechet_distance(real_features, other_features)
+    real, columns = data.images[rows] / 255.0, list(data.tables["attributes"])
     students = {name: runs.student(name, profile).model for name in names}
     scores: dict[str, list[dict[str, Any]]] = {name: [] for name in ("real", "chance", *names)}
     for seed in profile.evaluation.seeds:
@@ -41,10 +43,9 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
         scores["real"].append(
             {
                 "attributes": attribute_accuracy(real_guess, *facts),
-                "frechet": frechet_distance(real_features, other_features),
+                "frechet": real_frechet,
             }
         )
-        columns = list(data.tables["attributes"])
         scores["chance"].append({"attributes": chance_accuracy(*facts, columns)})
         for name, student in students.items():
             pictures = runs.paint_embeddings(student, exam.text)
@@ -53,7 +54,7 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
                 {
                     "attributes": attribute_accuracy(guess, *facts),
                     "frechet": frechet_distance(real_features, features),
-                    **structure(pictures.permute(0, 2, 3, 1).numpy(), data.images[rows] / 255.0),
+                    **structure(pictures.permute(0, 2, 3, 1).numpy(), real),
                 }
             )
     return {

@@ -99,5 +99,5 @@ def mode_training(profile: Profile, row: Row, mode: str, steps: int, seed: int) 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise SDNError(f"{path} is no JSON ({error}): delete it and run it again") from None

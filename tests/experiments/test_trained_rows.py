@@ -54,9 +54,10 @@ def test_a_row_is_kept_resumed_and_refused_when_settings_change(p, home):
         experiments.train_row("full", 0, dataclasses.replace(p, network=smaller), folder)
     with pytest.raises(SDNError, match="unknown row 'ful': did you mean 'full'"):
         experiments.train_row("ful", 0, p, folder)
-    (folder / "full-0.json").write_text("{")
-    with pytest.raises(SDNError, match="full-0.json is no JSON"):
-        experiments.train_row("full", 0, p, folder)
+    for damage in (b"{", b"\xff{}"):
+        (folder / "full-0.json").write_bytes(damage)
+        with pytest.raises(SDNError, match="full-0.json is no JSON"):
+            experiments.train_row("full", 0, p, folder)
 
 
 def test_the_grid_runs_in_notebooks_and_resumes(p, home):

@@ -11,7 +11,7 @@ from sdn_lib.data.painted_birds.shapes import Shape, blob, oval, stroke
 
 @dataclass(frozen=True)
 class Family:
-    """Shapes in the order of painting, where each joint turns, and how the bird posture up."""
+    """Shapes in the order of painting, where each joint turns, and how the bird holds itself."""
 
     shapes: tuple[Shape, ...]
     pivots: dict[str, tuple[float, float]]

@@ -204,12 +204,12 @@ def compare(name: str, size: dict, steps: int, together: tuple[int, ...]) -> lis
         ours += [Case("shared", stage, **size, together=k) for k in together]
         found = measure([plain, *ours], steps)
         for case, (seconds, peak) in found.items():
-            said = f"{case.together} captions an image" if case.kind == "shared" else case.kind
+            variant = f"{case.together} captions an image" if case.kind == "shared" else case.kind
             rows.append(
                 {
                     "size": name,
                     "stage": stage,
-                    "variant": said,
+                    "variant": variant,
                     "seconds a step": seconds,
                     "of plain": seconds / found[plain][0],
                     "peak GB": peak / 1e9,

@@ -93,7 +93,7 @@ def warn(captions: Sequence[str]) -> None:
     A few captions are quoted. Of many, a data set's, nothing is: the warning is then the same for
     every part of them, and Python shows it once.
     """
-    found = {caption: said for caption in captions if (said := remarks(caption))}
+    found = {caption: own for caption in captions if (own := remarks(caption))}
     if not found:
         return
     if len(captions) <= _FEW:

@@ -134,5 +134,5 @@ def from_dict(cls: type, values: Mapping[str, Any], where: str = "profile") -> A
 
 
 def _brief(value: Any) -> str:
-    said = repr(value)
-    return said if len(said) <= 40 else said[:37] + "..."
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from sdn_lib import processes
-from sdn_lib.errors import SDNError
+from sdn_lib.errors import SDNError, first_line
 
 VARIABLE = "SDN_DEVICE"
 
@@ -27,12 +27,12 @@ def best() -> torch.device:
     Of several processes on a machine each has an accelerator of its own. Raises SDNError for a
     device that is not here or that cannot compute, and for more processes than accelerators.
     """
-    asked = os.environ.get(VARIABLE)
-    if not asked:
+    name = os.environ.get(VARIABLE)
+    if not name:
         found = torch.accelerator.current_accelerator(check_available=True)
         device = found or torch.device("cpu")
     else:
-        device = _named(asked)
+        device = _named(name)
     if device.type != "cpu" and device.index is None and processes.count() > 1:
         place, here = processes.local_rank(), torch.accelerator.device_count()
         if place >= here:
@@ -66,10 +66,9 @@ def _check(device: torch.device) -> None:
     try:
         torch.ones(2, device=device).add(1).cpu()
     except (RuntimeError, AssertionError) as error:
-        said = str(error).strip().splitlines()[0]
         raise SDNError(
-            f"{device} is here but cannot compute ({said}): set {VARIABLE}=cpu, or install the "
-            "build of PyTorch that fits it"
+            f"{device} is here but cannot compute ({first_line(error)}): set {VARIABLE}=cpu, or "
+            "install the build of PyTorch that fits it"
         ) from None
 
 

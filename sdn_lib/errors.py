@@ -10,6 +10,11 @@ class SDNError(ValueError):
     """Bad input, said in one sentence: what was wrong, where, and what to do."""
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def near(word: str, choices: Iterable[str]) -> str:
     """Return a hint that lists the choices nearest to `word`, or all of them when none is near."""
     choices = list(choices)

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sdn_lib.errors import SDNError
+from sdn_lib.errors import SDNError, first_line
 
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What a launcher tells each process that it starts."""
@@ -51,8 +51,8 @@ def join() -> None:
         # The stubs allow for a process that is left out, which none is of a group of all.
         _talk = dist.new_group(backend="gloo", timeout=WAIT)  # type: ignore[assignment]
     except (RuntimeError, ValueError, AssertionError) as error:
-        said = str(error).strip().splitlines()[0]
-        raise SDNError(f"the other processes cannot be reached ({said}): {remedy}") from None
+        reason = first_line(error)
+        raise SDNError(f"the other processes cannot be reached ({reason}): {remedy}") from None
 
 
 def count() -> int:
@@ -92,9 +92,9 @@ def largest(value: int) -> int:
     """Return the largest of the processes' values, the same in all of them."""
     if count() == 1:
         return value
-    told = torch.tensor(value)
-    dist.all_reduce(told, dist.ReduceOp.MAX, group=_talk)
-    return int(told)
+    most = torch.tensor(value)
+    dist.all_reduce(most, dist.ReduceOp.MAX, group=_talk)
+    return int(most)
 
 
 def mean(value: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sdn_lib import program
-from sdn_lib.errors import SDNError, counted
+from sdn_lib.errors import SDNError, counted, first_line
 from sdn_lib.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,6 +80,11 @@ def test_a_program_whose_output_is_closed():
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_first_line_of_an_error_or_its_kind():
+    found = [first_line(e) for e in (RuntimeError("\n one\ntwo"), AssertionError())]
+    assert found == ["one", "AssertionError"]
 
 
 def test_counted():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sdn_lib import files, profiles
-from sdn_lib.errors import SDNError, near
+from sdn_lib.errors import SDNError, first_line, near
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,8 @@ def read_source(path: Path) -> Any:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
     except Exception as error:  # nbformat raises what it happens on
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise SDNError(
-            f"{path} is no notebook ({lines[0]}): get it back, with `git checkout` for one"
+            f"{path} is no notebook ({first_line(error)}): get it back, with `git checkout` for one"
         ) from None
     return notebook
 

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sdn_lib import files, vgg
-from sdn_lib.errors import SDNError, near
+from sdn_lib.errors import SDNError, first_line, near
 from sdn_lib.learning import checkpoints
 from sdn_lib.teacher import PREPROCESSING, Teacher
 
@@ -141,9 +141,9 @@ def read_state_dict(path: str | Path) -> list[tuple[Tensor, Tensor]]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise SDNError(f"{path} is no state dict, or damaged ({_line(error)})") from None
+        raise SDNError(f"{path} is no state dict, or damaged ({first_line(error)})") from None
     except pickle.UnpicklingError as error:
-        line = _line(error)
+        line = first_line(error)
         raise SDNError(f"{path} holds more than tensors and was not read ({line})") from None
     if not isinstance(state, Mapping):
         raise SDNError(f"{path} holds a {type(state).__name__}, not a state dict")
@@ -182,7 +182,7 @@ def read_matconvnet(path: str | Path, order: str = "hw") -> list[tuple[Tensor, T
     try:
         model = loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=["layers"])
     except (MatReadError, ValueError, TypeError, OSError, NotImplementedError) as error:
-        raise SDNError(f"{path} is no MATLAB 5 file, or damaged ({_line(error)})") from None
+        raise SDNError(f"{path} is no MATLAB 5 file, or damaged ({first_line(error)})") from None
     layers = np.atleast_1d(model.get("layers", np.array([])))
     if not layers.size:
         raise SDNError(f"{path} has no 'layers': it is no MatConvNet model")
@@ -233,7 +233,3 @@ def _teacher(path: Path, pairs: list[tuple[Tensor, Tensor]], depth: int) -> Teac
 def _stated(path: Path) -> str | None:
     digits = path.stem.rpartition("-")[2].lower()
     return digits if len(digits) == 8 and not digits.strip("0123456789abcdef") else None
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

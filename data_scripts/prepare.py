@@ -11,7 +11,7 @@ from sdn_lib import program
 from sdn_lib.captions import quoted, remarks
 from sdn_lib.data import photographs
 from sdn_lib.data.parallel import check_processes
-from sdn_lib.data.photographs import cub, flowers, folder
+from sdn_lib.data.photographs import cub, facing, flowers, folder
 from sdn_lib.errors import counted
 from sdn_lib.progress import Progress
 
@@ -25,7 +25,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("raw", type=Path, help="the folder with the unpacked archives")
     parser.add_argument("out", type=Path, help="where the prepared data set is to appear")
     parser.add_argument("--size", type=int, default=64, help="pixels a side (default %(default)s)")
-    parser.add_argument("--crop", action="store_true", help="crop to the bird, as StackGAN does")
+    parser.add_argument(
+        "--crop",
+        nargs="?",
+        const="stackgan",
+        choices=photographs.CROPS,
+        help="crop to the bird: as StackGAN does (no value), or to its box alone",
+    )
+    parser.add_argument(
+        "--facing", choices=facing.SIDES, help="mirror birds that face the other way (birds only)"
+    )
     parser.add_argument("--resize", choices=photographs.FILTERS, default="bicubic")
     parser.add_argument("--subset", action="store_true", help="RAW holds a part of the data set")
     parser.add_argument("--classes", type=int, nargs="+", help="keep only these class ids")
@@ -37,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _prepare(options: argparse.Namespace) -> None:
     check_processes(options.processes)
     reading = READERS[options.dataset](options.raw, subset=options.subset, classes=options.classes)
+    if options.facing:
+        reading = facing.add_facing(reading, options.raw)
     with Progress("preparing", "pictures") as progress:
         made = photographs.prepare(
             reading,
@@ -44,6 +55,7 @@ def _prepare(options: argparse.Namespace) -> None:
             options.size,
             options.crop,
             options.resize,
+            options.facing,
             options.processes,
             progress,
         )
@@ -52,6 +64,9 @@ def _prepare(options: argparse.Namespace) -> None:
     mended = counted(source["captions_mended"], "caption")
     repeated = counted(source["files_repeated_to_ten"], "picture")
     print(f"{mended} mended, {repeated} had too few of them", file=sys.stderr)
+    if options.facing:
+        unknown = counted(source["facing_unknown"], "bird")
+        print(f"{source['mirrored']} mirrored, {unknown} of unknown side", file=sys.stderr)
     _note_unreadable([line for lines in made.captions for line in lines])
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sdn_lib.data import photographs, prepared
-from sdn_lib.data.photographs import cub, preparing, splits
+from sdn_lib.data.photographs import cub, facing, preparing, splits
 from sdn_lib.errors import SDNError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -354,7 +354,7 @@ def test_a_box_is_measured_on_the_picture_as_it_is_stored(raw, tmp_path):
     path = raw / "CUB_200_2011" / "images" / f"{NAMES[0]}.jpg"
     stored = Image.open(path).copy()
     stored.save(path, exif=exif, quality=100, subsampling=0)
-    made = prepare(raw, tmp_path, size=8, crop=True, resize="box")
+    made = prepare(raw, tmp_path, size=8, crop="stackgan", resize="box")
     turned = preparing.crop_to(Image.open(path), (10, 5, 16, 12)).transpose(
         Image.Transpose.ROTATE_270
     )
@@ -391,7 +391,8 @@ def test_bad_images_leave_nothing_behind(raw, tmp_path, monkeypatch, damage, wor
     reading = cub.read(raw, subset=True)
     damage(reading.images[-1])
     with pytest.raises(SDNError, match=words):
-        photographs.prepare(reading, tmp_path / "out" / "birds", crop=True, processes=processes)
+        out = tmp_path / "out" / "birds"
+        photographs.prepare(reading, out, crop="stackgan", processes=processes)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -401,6 +402,9 @@ def test_bad_images_leave_nothing_behind(raw, tmp_path, monkeypatch, damage, wor
         ({"size": 0}, "size=0"),
         ({"size": 2.5}, "size=2.5"),
         ({"resize": "bicubik"}, "did you mean 'bicubic'"),
+        ({"crop": "boxes"}, "did you mean 'box'"),
+        ({"facing": "rigth"}, "did you mean 'right'"),
+        ({"facing": "right"}, "do not say which way they face"),
     ],
 )
 def test_bad_options_are_refused(raw, tmp_path, options, words):
@@ -419,3 +423,96 @@ def test_the_script(raw, tmp_path, capsys):
     assert "2 images to train on, 2 to test on" in capsys.readouterr().err
     made = prepared.load(out)
     assert made.size == 16 and "0.75" in made.manifest["source"]["crop"]
+    (raw / "facing.txt").write_text("".join(f"{name} left\n" for name in NAMES))
+    assert main([*asked, "--subset", "--crop", "box", "--facing", "right"]) == 0
+    assert "6 mirrored, 0 birds of unknown side" in capsys.readouterr().err
+    assert "box itself" in prepared.load(out).manifest["source"]["crop"]
+
+
+# --- which way the birds face ------------------------------------------------------------------
+
+
+def parts(folder, rows):
+    (folder / "CUB_200_2011" / "parts").mkdir()
+    lines(folder / "CUB_200_2011" / "parts" / "part_locs.txt", rows)
+
+
+BEAK, TAIL, WING, LEG = 2, 14, 9, 8
+SEEN = [
+    (1, BEAK, 3.0, 9.0, 1), (1, TAIL, 30.0, 9.0, 1),  # left
+    (2, BEAK, 30.0, 9.0, 1), (2, TAIL, 3.0, 9.0, 1),  # right
+    (3, BEAK, 3.0, 9.0, 0), (3, TAIL, 30.0, 9.0, 1),  # its front is hidden
+    (4, BEAK, 3.0, 9.0, 1), (4, TAIL, 0.0, 0.0, 0), (4, WING, 20.0, 9.0, 1),  # left, by its wing
+    (5, BEAK, 8.0, 9.0, 1), (5, TAIL, 8.0, 9.0, 1),  # straight ahead
+    (6, BEAK, 8.0, 9.0, 1), (6, LEG, 12.0, 9.0, 1),
+]  # fmt: skip
+
+
+def test_the_beak_is_before_the_tail(raw):
+    parts(raw, SEEN)
+    reading = facing.add_facing(cub.read(raw, subset=True), raw)
+    assert reading.facing == ["left", "right", None, "left", None, None]
+    assert reading.source["facing_from"] == "CUB_200_2011/parts/part_locs.txt"
+    assert reading.source["facing_from"] in reading.source["md5"]
+
+
+def test_birds_that_face_the_other_way_are_mirrored_and_counted(raw, tmp_path):
+    plain = prepare(raw, tmp_path, size=8)
+    parts(raw, SEEN)
+    reading = facing.add_facing(cub.read(raw, subset=True), raw)
+    made = photographs.prepare(reading, tmp_path / "right", 8, facing="right", processes=1)
+    for row, side in enumerate(reading.facing):
+        wanted = plain.images[row][:, ::-1] if side == "left" else plain.images[row]
+        np.testing.assert_array_equal(made.images[row], wanted)
+    source = made.manifest["source"]
+    assert (source["facing"], source["mirrored"], source["facing_unknown"]) == ("right", 2, 3)
+    source = plain.manifest["source"]
+    assert (source["facing"], source["mirrored"], source["facing_unknown"]) == (None, 0, None)
+
+
+def test_a_list_beside_the_archive_goes_first(raw):
+    parts(raw, SEEN)
+    (raw / "facing.txt").write_text("".join(f"{name} right\n" for name in NAMES))
+    assert facing.add_facing(cub.read(raw, subset=True), raw).facing == ["right"] * 6
+
+
+@pytest.mark.parametrize(
+    ("listed", "words"),
+    [
+        (None, "part_locs.txt is missing"),
+        (f"{NAMES[0]} left\n", r"has no line for .*_2 \(5 such names\)"),
+        (f"{NAMES[0]} left\n{NAMES[0]} left\n", "line 2: .* is no new name"),
+        (f"{NAMES[0]} up\n", "line 1: .* is no new name"),
+        ("left\n", "line 1: .* is no new name"),
+    ],
+)
+def test_bad_lists_are_refused(raw, listed, words):
+    if listed:
+        (raw / "facing.txt").write_text(listed)
+    with pytest.raises(SDNError, match=words):
+        facing.add_facing(cub.read(raw, subset=True), raw)
+
+
+@pytest.mark.parametrize("row", ["1 2 3.0 9.0", "1 2 x 9.0 1"])
+def test_bad_parts_are_refused(raw, row):
+    parts(raw, [row.split()])
+    with pytest.raises(SDNError, match=r"part_locs.txt, line 1: .* is no image, part"):
+        facing.add_facing(cub.read(raw, subset=True), raw)
+
+
+def test_real_birds_at_full_size_agree_with_the_prepared_crops(shared, tmp_path):
+    """Photographs that two folders share: the official ones, cut here, and others' cuts of them."""
+    both = {}
+    for name, crop in (("cub10", "box"), ("cub100", None)):
+        folder = shared / "datasets" / name
+        reading = cub.read(folder, subset=True, classes=(1, 4, 7, 10))
+        reading = facing.add_facing(reading, folder)
+        made = photographs.prepare(reading, tmp_path / name, 64, crop, processes=1)
+        both[name] = {n: (made.images[k], reading.facing[k]) for k, n in enumerate(made.names)}
+    names = sorted(set(both["cub10"]) & set(both["cub100"]))
+    assert len(names) > 200
+    pairs = [(both["cub10"][n], both["cub100"][n]) for n in names]
+    apart = [np.abs(a.astype(float) - b).mean() for (a, _), (b, _) in pairs]
+    assert max(apart) < 6
+    known = [a == b for (_, a), (_, b) in pairs if a]
+    assert len(known) > 0.98 * len(names) and np.mean(known) > 0.85

@@ -162,7 +162,7 @@ def test_a_subset_must_be_asked_for_and_there_is_no_crop(raw, tmp_path):
     with pytest.raises(SDNError, match="imagelabels.mat gives 3 .* 7034 and 1155.*--subset"):
         flowers.read(raw)
     with pytest.raises(SDNError, match="flowers has no boxes"):
-        prepare(raw, tmp_path, crop=True)
+        prepare(raw, tmp_path, crop="stackgan")
 
 
 def test_the_script(raw, tmp_path, capsys):

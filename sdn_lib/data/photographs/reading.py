@@ -23,7 +23,8 @@ class Reading:
     `class_names` id -> name; `images` N paths; `captions` N lists of equally many str, ten in the
     published data sets; `splits` N of
     'train' or 'test'; `boxes` float64 (N, 4) of x, y, width, height in pixels, or None;
-    `embeddings` float16 or float32 (N, 10, 1024), or None; `source` what was read, as JSON.
+    `embeddings` float16 or float32 (N, 10, 1024), or None; `source` what was read, as JSON;
+    `facing` N of 'left', 'right' or None, where a folder was asked for it (`facing.add_facing`).
     """
 
     names: list[str]
@@ -35,6 +36,7 @@ class Reading:
     boxes: np.ndarray | None
     embeddings: np.ndarray | None
     source: dict[str, Any]
+    facing: list[str | None] | None = None
 
 
 def chosen_rows(

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -172,3 +173,12 @@ def checksum(path: str | Path, kind: str = "sha256") -> str:
     with Path(path).open("rb") as file:
         made = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False))
     return made.hexdigest()
+
+
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # of Windows
+
+
+def names_a_folder(name: str) -> bool:
+    """Say whether a folder may have this name on any system, one of up to 64 plain characters."""
+    plain = re.fullmatch(r"\w([\w. -]{0,62}[\w-])?", name)
+    return bool(plain) and not _DEVICES.fullmatch(name)

@@ -1,8 +1,9 @@
 """Profiles: every setting of a run in one frozen, saved place.
 
 `smoke` proves that everything runs; `cpu` is the book on two cores; `gpu` is the same path at a
-larger size. `birds` and `flowers` are the paper's experiments on photographs, `authors` what the
-authors' code does with its quirks, and `rehearsal` walks the same path with a handful of photos.
+larger size. `birds` and `flowers` are the paper's experiments on photographs, `birds64` and
+`flowers64` small ones for two cores, `authors` what the authors' code does with its quirks, and
+`rehearsal` walks the same path with a handful of photos.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sdn_lib import files
 from sdn_lib.config import Config, Rule, from_dict, in_range, one_of, parse, setting
 from sdn_lib.errors import SDNError, near
 
@@ -61,19 +62,10 @@ RESERVED = (
     "html", "html.old", "jupyter", "tools", "reports", "render", "source", "executed", "results",
     "runs", "rows", "own", "data", "second_device",
 )  # fmt: skip
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # of Windows
-
-
-def _names_a_folder(name: str) -> bool:
-    """Say whether a folder of this name may lie in _build, on any system."""
-    plain = re.fullmatch(r"\w([\w. -]{0,62}[\w-])?", name)
-    return bool(plain) and name.lower() not in RESERVED and not _DEVICES.fullmatch(name)
-
-
 NAME = Rule(
     "up to 64 letters, digits, '.', '_' or '-', as it names a folder in _build, and not "
     + ", ".join(RESERVED),
-    _names_a_folder,
+    lambda v: files.names_a_folder(v) and v.lower() not in RESERVED,
 )
 
 
@@ -187,7 +179,8 @@ class Profile(Config):
     so that another `seed` still finds them. `live_steps` is the length of the short trainings that
     a chapter runs before your eyes. `photos` names a prepared folder of photographs, from the
     project's folder: text and students then learn from it in place of `data`, and an epoch is every
-    pair of a photograph and a caption of its.
+    pair of a photograph and a caption of its. With `photo_teacher` the teacher learns from them,
+    too: their kinds, and what a network that knows ImageNet sees in them.
     """
 
     name: str = setting(NAME)
@@ -200,6 +193,9 @@ class Profile(Config):
     )
     teacher: TrainConfig = field(default_factory=lambda: _shipped(TrainConfig(3000, seed=1)))
     text: TrainConfig = field(default_factory=lambda: _shipped(TrainConfig(4000, seed=2)))
+    judge_text: TrainConfig = field(
+        default_factory=lambda: TrainConfig(2000, learning_rate=5e-4, seed=102)
+    )
     stage_one: TrainConfig = field(default_factory=lambda: _shipped(_student(8000, seed=3)))
     stage_two: TrainConfig = field(
         default_factory=lambda: _shipped(
@@ -213,6 +209,7 @@ class Profile(Config):
     live_steps: int = setting(in_range(1), 200)
     seed: int = setting(SEED, 0)
     photos: str | None = setting(NOT_BLANK, None)
+    photo_teacher: bool = False
     output_dir: str | None = setting(NOT_BLANK, None)
 
     @property
@@ -241,8 +238,8 @@ def from_json(text: str, where: str = "profile") -> Profile:
     return from_dict(Profile, parse(text, where), where)
 
 
-def _short(steps: int, **changes) -> TrainConfig:
-    return TrainConfig(steps=steps, **{"batch": 16, "log_every": 1, **changes})
+def _short(steps: int, seed: int) -> TrainConfig:
+    return TrainConfig(steps=steps, batch=16, log_every=1, seed=seed)
 
 
 def _paper(dataset: str, pairs: int, epochs: tuple[int, int] = (100, 100), **network) -> Profile:
@@ -282,21 +279,19 @@ def _paper(dataset: str, pairs: int, epochs: tuple[int, int] = (100, 100), **net
     )
 
 
-def larger_batch(training: TrainConfig, batch: int) -> TrainConfig:
-    """Return a training of as many samples in batches of `batch`, in bf16.
-
-    Adam's learning rate grows with the root of the batch: the noise of its steps stays the same.
-    Source: Malladi et al. 2022, the square root scaling rule.
-    """
-    if batch < 1:
-        raise SDNError(f"batch {batch} is below 1")
-    times = batch / training.batch
-    return dataclasses.replace(
-        training,
-        steps=max(1, round(training.steps / times)),
-        batch=batch,
-        learning_rate=training.learning_rate * times**0.5,
-        precision="bf16",
+def _small(dataset: str) -> Profile:
+    """Return the paper's experiment on photographs for two cores: 64 pixels, its own teacher."""
+    recipe = {"batch": 64, "image_weight": 2.0}
+    return Profile(
+        name=f"{dataset}64",
+        network=NetworkConfig(width=0.5),
+        teacher=TrainConfig(4000, noise=0.15, seed=1),
+        text=TrainConfig(2000, learning_rate=5e-4, seed=2),
+        stage_one=_student(2000, seed=3, **recipe),
+        stage_two=_student(5000, seed=4, learning_rate=1e-3, **recipe),
+        baseline=_student(12667, seed=3, **recipe),
+        photos=f"data/{dataset}-64",
+        photo_teacher=True,
     )
 
 
@@ -330,6 +325,8 @@ PROFILES = {
         stage_two=_student(20000, batch=32, learning_rate=5e-4, image_weight=20.0, seed=4),
         baseline=_student(53400, batch=32, seed=3),
     ),
+    "birds64": _small("birds"),
+    "flowers64": _small("flowers"),
     "birds": _paper("birds", 8855 * 10),
     "flowers": _paper("flowers", 7034 * 10),
     # Stage two hands on the weights after 80 of its 100 epochs.

@@ -30,5 +30,5 @@ def prepare(folder, embeddings=False):
 
 
 def profile_of(folder, **changes):
-    smoke = profiles.load("smoke", text__batch=4, stage_one__batch=4, stage_two__batch=4, **changes)
+    smoke = profiles.load("smoke", text__batch=4, judge_text__batch=4, judge_text__steps=10, stage_one__batch=4, stage_two__batch=4, **changes)
     return dataclasses.replace(smoke, photos=str(folder), output_dir=f"{folder}-runs")

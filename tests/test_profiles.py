@@ -60,7 +60,7 @@ def test_a_profile_file(tmp_path):
 
 
 def test_the_baseline_costs_as_much_as_both_stages():
-    for name in ("cpu", "gpu", "birds", "flowers", "authors", "rehearsal"):
+    for name in ("cpu", "gpu", "birds", "flowers", "authors", "rehearsal", "birds64", "flowers64"):
         p = profiles.load(name)
         cost = {run: runs.train_config(run, p).steps * runs.step_cost(run) for run in runs.STUDENTS}
         both = cost["stage_one"] + cost["stage_two"]
@@ -133,7 +133,7 @@ def test_every_setting_but_a_flag_has_a_rule():
     for cls in (DataConfig, NetworkConfig, TrainConfig, EvaluationConfig, Profile):
         plain = {f.name for f in dataclasses.fields(cls) if "rule" not in f.metadata}
         nested = {f.name for f in dataclasses.fields(cls) if f.type.endswith("Config")}
-        assert plain - nested <= {"student_norm", "compiled"}, cls
+        assert plain - nested <= {"student_norm", "compiled", "photo_teacher"}, cls
 
 
 def test_the_choices_are_those_of_the_networks_and_of_the_training():

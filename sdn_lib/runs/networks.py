@@ -10,7 +10,7 @@ from sdn_lib.data import painted_birds
 from sdn_lib.errors import SDNError, near
 from sdn_lib.judging.evaluator import Evaluator
 from sdn_lib.profiles import Profile
-from sdn_lib.runs.settings import NAMES
+from sdn_lib.runs.settings import NEEDS
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 from sdn_lib.text import CharCNNRNN
@@ -19,13 +19,14 @@ from sdn_lib.text import CharCNNRNN
 @devices.own_defaults()
 def build(name: str, profile: Profile, norm: bool = False) -> nn.Module:
     """Return the untrained network of a run; `norm` adds batch norm to a teacher or a student."""
-    if name not in NAMES:
-        raise SDNError(f"unknown run {name!r}: {near(name, NAMES)}")
+    if name not in NEEDS:
+        raise SDNError(f"unknown run {name!r}: {near(name, NEEDS)}")
     if name == "evaluator":
         return build_evaluator()
     if name == "teacher":
         return build_teacher(profile, norm)
-    return build_encoder(profile) if name == "text" else build_student(profile, norm)
+    text = name in ("text", "judge_text")
+    return build_encoder(profile) if text else build_student(profile, norm)
 
 
 def build_evaluator() -> Evaluator:

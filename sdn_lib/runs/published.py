@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdn_lib import profiles, vgg
+from sdn_lib import devices, files, profiles, vgg
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
+from sdn_lib.judging import networks
+from sdn_lib.learning import checkpoints
 from sdn_lib.profiles import Profile
+from sdn_lib.progress import Progress
 from sdn_lib.runs import weights
 from sdn_lib.runs.data import dataset
 from sdn_lib.teacher import Teacher
@@ -36,6 +39,42 @@ def teacher_of(profile: Profile) -> Teacher:
     if model.table != vgg.layers(n.depth, n.width):
         raise SDNError(f"{path} holds a VGG{model.depth} of width 1, the profile has another")
     return model
+
+
+IMAGENET, JUDGE = "lite0", "lite2"
+"""The EfficientNets whose view of photographs their teacher learns, and by which it is judged."""
+
+
+def imagenet_features(profile: Profile, variant: str = IMAGENET) -> np.ndarray:
+    """Return what an EfficientNet sees in the training photographs, float32 (n, 1280).
+
+    Cached on disk. Raises SDNError where its packages are missing, or the profile has no photographs.
+    """
+    if profile.photos is None:
+        raise SDNError(
+            f"profile {profile.name!r} has no photographs to look at: name a prepared folder in "
+            "photos"
+        )
+    data, path = dataset(profile), profile.runs / f"imagenet-{variant}.safetensors"
+    key = {"data": data.checksum, "network": variant}
+    with files.alone(path):
+        try:
+            if checkpoints.read_meta(path) == key:
+                return checkpoints.read(path)[0]["features"].numpy()
+        except checkpoints.CheckpointError:
+            pass
+        rows = data.indices("train")
+        network = networks.efficientnet_network(variant)
+        with Progress("looking", "photographs") as progress, devices.borrowed(network) as device:
+
+            def parts() -> Iterator[np.ndarray]:
+                for start in range(0, len(rows), 256):
+                    yield np.asarray(data.images[rows[start : start + 256]])
+                    progress(min(start + 256, len(rows)), len(rows))
+
+            features = networks.outputs(network, parts(), device)["features"]
+        checkpoints.save(path, {"features": torch.from_numpy(features)}, key)
+    return features
 
 
 def has_embeddings(profile: Profile) -> bool:

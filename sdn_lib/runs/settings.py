@@ -17,11 +17,14 @@ NEEDS = {
     "evaluator": (),
     "teacher": (),
     "text": ("teacher",),
+    "judge_text": (),
     "stage_one": ("teacher", "text"),
     "stage_two": ("teacher", "text", "stage_one"),
     "baseline": ("text",),
 }
-NAMES = tuple(NEEDS)
+NAMES = tuple(name for name in NEEDS if name != "judge_text")
+"""The runs of painted birds; photographs have one more, and no evaluator."""
+
 STUDENTS = ("baseline", "stage_one", "stage_two")
 STUDENT_NETWORK = (
     "depth", "width", "fc_width", "text_dim", "student_norm", "student_init", "student_output",
@@ -29,7 +32,7 @@ STUDENT_NETWORK = (
 NETWORK = {
     "evaluator": (),
     "teacher": ("depth", "width", "pooling", "preprocessing"),
-    "text": ("text_variant", "text_dim"),
+    **dict.fromkeys(("text", "judge_text"), ("text_variant", "text_dim")),
     **dict.fromkeys(STUDENTS, STUDENT_NETWORK),
 }
 """The settings of NetworkConfig that each run depends on, itself."""
@@ -48,8 +51,8 @@ def step_cost(name: str) -> int:
 
 def train_config(name: str, profile: Profile) -> TrainConfig:
     """Return a run's TrainConfig."""
-    if name not in NAMES:
-        raise SDNError(f"unknown run {name!r}: {near(name, NAMES)}")
+    if name not in NEEDS:
+        raise SDNError(f"unknown run {name!r}: {near(name, NEEDS)}")
     return getattr(profile, name)
 
 
@@ -70,6 +73,10 @@ def expected_config(name: str, profile: Profile) -> dict[str, Any]:
         network["sha256"] = checkpoints.read_meta(published.teacher_file(profile))["sha256"]
         return settings
     settings["data"][name] = _data_facts(name, profile)
+    if name == "teacher" and profile.photo_teacher:
+        network["learns"] = published.IMAGENET
+    if name == "judge_text":
+        network["learns"] = published.JUDGE
     if name == "text" and published.has_embeddings(profile):
         return {**settings, "network": {name: "published embeddings"}}
     settings["training"][name] = trained

@@ -1,5 +1,8 @@
 """The six trained things of the book, and the rule of every chapter: load, else train.
 
+A profile of photographs has one more, `judge_text`: another text encoder, trained against another
+network's view of the pictures, by which no student was taught.
+
 ========== ==================================================================================
 evaluator  judges pictures; another architecture and seed than the teacher
 teacher    the VGG trunk, trained on attributes and species, batch norm folded away
@@ -238,13 +241,20 @@ def make_task(
         evaluator.heads = attributes.heads
         return attributes, evaluator.eval
     if name == "teacher":
-        seen = learning.TeacherFeatures(build_teacher(profile, norm=True))
-        naming = learning.AttributeTask(data, seen, seen.width, noise=settings.noise)
-        return naming, seen.teacher.fold
-    if name == "text":
-        features = learning.TeacherFeatures(needs["teacher"].model)
+        top = learning.TeacherFeatures(build_teacher(profile, norm=True))
+        if profile.photo_teacher:
+            wanted = published.imagenet_features(profile)
+            kinds = learning.PhotographTask(data, top, top.width, wanted, settings.noise)
+            return kinds, top.teacher.fold
+        naming = learning.AttributeTask(data, top, top.width, noise=settings.noise)
+        return naming, top.teacher.fold
+    if name in ("text", "judge_text"):
+        if name == "text":
+            seen = learning.view(data, learning.TeacherFeatures(needs["teacher"].model))
+        else:
+            seen = torch.from_numpy(published.imagenet_features(profile, published.JUDGE))
         encoder = build_encoder(profile)
-        reading = learning.TextTask(data, encoder, features, features.width)
+        reading = learning.TextTask(data, encoder, seen)
 
         def calibrated() -> nn.Module:
             encoder.calibrate([data.captions[row][0] for row in reading.rows])

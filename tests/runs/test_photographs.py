@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 from small_photographs import SIZE, prepare, profile_of
 
-from sdn_lib import experiments, profiles, runs
+from sdn_lib import experiments, learning, profiles, runs
 from sdn_lib.errors import SDNError
 from sdn_lib.runs import weights
 from sdn_lib.teacher import Teacher
@@ -121,10 +122,46 @@ def test_the_paper_s_schedule():
     assert birds.network.preprocessing == "imagenet"
 
 
+def test_a_teacher_may_learn_from_the_photographs(home, monkeypatch):
+    prepare(home / "taught")
+    p = profile_of(home / "taught", photo_teacher=True, teacher__batch=4)
+    looked = np.random.default_rng(0).normal(size=(len(runs.dataset(p).indices("train")), 5))
+    monkeypatch.setattr(runs.store.published, "imagenet_features", lambda profile: looked)
+    run = runs.get("teacher", p)
+    assert run.how == "trained" and set(run.log[-1]["losses"]) == {"kind", "features"}
+    assert run.config["settings"]["data"]["teacher"] == {"prepared": runs.dataset(p).checksum}
+    assert run.config["settings"]["network"]["teacher"]["learns"] == "lite0"
+    painted = dataclasses.replace(p, photo_teacher=False)
+    with pytest.raises(SDNError, match="teacher was trained with other settings"):
+        runs.get("teacher", painted)
+    nowhere = dataclasses.replace(p, photos=None, output_dir=f"{home}/nowhere")
+    monkeypatch.undo()
+    with pytest.raises(SDNError, match="has no photographs to look at"):
+        runs.train("teacher", nowhere)
+
+
+def test_what_imagenet_sees_is_looked_at_once(home, monkeypatch):
+    prepare(home / "looked")
+    p, calls = profile_of(home / "looked", photo_teacher=True), []
+
+    def network(variant):
+        calls.append(variant)
+        return lambda x: {"features": x.float().mean((2, 3))}
+
+    monkeypatch.setattr(runs.published.networks, "efficientnet_network", network)
+    monkeypatch.setattr(runs.published.devices, "borrowed", lambda *_: nullcontext("cpu"))
+    first, again = runs.published.imagenet_features(p), runs.published.imagenet_features(p)
+    data = runs.dataset(p)
+    wanted = data.images[data.indices("train")].mean((1, 2))
+    np.testing.assert_allclose(first, wanted, rtol=1e-4)
+    np.testing.assert_array_equal(first, again)
+    assert calls == ["lite0"]
+
+
 def test_larger_batches_see_as_many_samples_at_the_root_of_the_rate():
     one = profiles.load("birds").stage_one
-    four = profiles.larger_batch(one, 48)
+    four = learning.larger_batch(one, 48)
     assert four.batch * four.steps == pytest.approx(one.batch * one.steps, rel=1e-4)
     assert four.learning_rate == pytest.approx(2e-4) and four.precision == "bf16"
     with pytest.raises(SDNError, match="batch 0"):
-        profiles.larger_batch(one, 0)
+        learning.larger_batch(one, 0)

@@ -69,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--run", metavar="RUN", action="append", help="only this run; repeatable")
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
     command.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    command.add_argument(
+        "--attributes", type=Path, metavar="DIR", help="of photographs: CUB's, to judge colours by"
+    )
 
     command = add("generate", _generate, "paint every test caption of a profile of photographs")
     command.add_argument("folder", type=Path, help="where the pictures go; resumed when there")
@@ -215,8 +218,15 @@ def _evaluate(options: argparse.Namespace) -> None:
     profile = _profile(options)
     from sdn_lib import experiments, runs
 
-    report = experiments.evaluate(profile, options.run or runs.STUDENTS)
-    print(json.dumps(report, indent=1) if options.json else experiments.to_table(report))
+    names = options.run or runs.STUDENTS
+    if profile.photos is None:
+        report, to_table = experiments.evaluate(profile, names), experiments.to_table
+    else:
+        from sdn_lib.experiments import impartial
+
+        report = impartial.evaluate(profile, names, options.attributes)
+        to_table = impartial.to_table
+    print(json.dumps(report, indent=1) if options.json else to_table(report))
 
 
 def _generate(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from sdn_lib import profiles
 from sdn_lib.data import prepared
 
 CLASSES, EACH, SIZE = 6, 3, 32
+COLOURS = ("red", "blue", "grey")
 
 
 def prepare(folder, embeddings=False):
@@ -20,7 +21,7 @@ def prepare(folder, embeddings=False):
     return prepared.write(
         folder,
         images=rng.integers(256, size=(count, SIZE, SIZE, 3), dtype=np.uint8),
-        captions=[[f"bird {n} of kind {c}, line {k}" for k in range(10)]
+        captions=[[f"{COLOURS[c % 3]} bird {n} of kind {c}, line {k}" for k in range(10)]
                   for n, c in enumerate(classes)],
         class_ids=classes,
         names=[f"bird_{n}" for n in range(count)],
@@ -30,5 +31,7 @@ def prepare(folder, embeddings=False):
 
 
 def profile_of(folder, **changes):
-    smoke = profiles.load("smoke", text__batch=4, judge_text__batch=4, judge_text__steps=10, stage_one__batch=4, stage_two__batch=4, **changes)
+    runs = ("text", "judge_text", "stage_one", "stage_two")
+    small = {"judge_text__steps": 10, **{f"{name}__batch": 4 for name in runs}}
+    smoke = profiles.load("smoke", **small, **changes)
     return dataclasses.replace(smoke, photos=str(folder), output_dir=f"{folder}-runs")

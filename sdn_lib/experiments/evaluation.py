@@ -27,7 +27,7 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
     is that of as many training pictures. Chance stands under 'chance'.
     """
     if profile.photos is not None:
-        raise SDNError("photographs have no attributes to judge by: use experiments.photographs")
+        raise SDNError("photographs have no attributes to judge by: use experiments.impartial")
     data, evaluator = runs.dataset(profile), runs.get("evaluator", profile).model
     rows, train = examined_rows(profile), data.indices("train")
     real_features, real_guess = predict(evaluator, runs.images(data, rows))

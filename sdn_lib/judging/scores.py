@@ -69,17 +69,32 @@ def r_precision(
 ) -> float:
     """Return how often a picture's own caption is the nearest of `among`, others of other classes.
 
+    The mean of `own_caption_nearest`; chance is 1 / among.
+    """
+    return float(own_caption_nearest(pictures, captions, classes, draw, among).mean())
+
+
+def own_caption_nearest(
+    pictures: np.ndarray,
+    captions: np.ndarray,
+    classes: np.ndarray,
+    draw: np.random.Generator,
+    among: int = 100,
+) -> np.ndarray:
+    """Return for each picture, bool (n,), whether its own caption is the nearest of `among`.
+
     `pictures` and `captions` (n, d) in one space, row i of both about the same caption; nearness is
-    the cosine, chance is 1 / among. Raises SDNError with too few captions of other classes.
+    the cosine; the others are drawn from other `classes` (n,). Raises SDNError with too few of
+    those.
     """
     pictures, captions = (
         x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-9) for x in (pictures, captions)
     )
-    right = 0
+    right = np.zeros(len(pictures), dtype=bool)
     for i, picture in enumerate(pictures):
         others = np.flatnonzero(classes != classes[i])
         if len(others) < among - 1:
             raise SDNError(f"{len(others)} captions of other classes are fewer than {among - 1}")
         others = draw.choice(others, among - 1, replace=False)
-        right += picture @ captions[i] > (captions[others] @ picture).max()
-    return float(right / len(pictures))
+        right[i] = picture @ captions[i] > (captions[others] @ picture).max()
+    return right

@@ -29,11 +29,12 @@ def view(data: prepared.Prepared, features: nn.Module) -> Tensor:
 class TextTask(Task):
     """The joint embedding of captions and what a frozen network sees in their pictures.
 
-    `seen` (n, d) is that of the n training pictures in their order, see `view`. Each batch holds `batch` different species, one picture and one caption of each. Where the
-    attributes are known, most batches are hard: birds that share values of up to half of them, as
-    many as leave enough species, so that the others have to be read. Beside it a linear head an
-    attribute then learns to name from the embedding what the caption tells, as the teacher learned
-    to name what the picture shows.
+    `seen` (n, d) is that of the n training pictures in their order, see `view`. Each batch holds
+    `batch` different species, one picture and one caption of each. Where the attributes are known,
+    most batches are hard: birds that share values of up to half of them, as many as leave enough
+    species, so that the others have to be read. Beside it a linear head an attribute then learns to
+    name from the embedding what the caption tells, as the teacher learned to name what the picture
+    shows.
     """
 
     HARD = 0.75

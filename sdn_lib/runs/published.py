@@ -48,7 +48,8 @@ IMAGENET, JUDGE = "lite0", "lite2"
 def imagenet_features(profile: Profile, variant: str = IMAGENET) -> np.ndarray:
     """Return what an EfficientNet sees in the training photographs, float32 (n, 1280).
 
-    Cached on disk. Raises SDNError where its packages are missing, or the profile has no photographs.
+    Cached on disk. Raises SDNError where its packages are missing, or the profile has no
+    photographs.
     """
     if profile.photos is None:
         raise SDNError(

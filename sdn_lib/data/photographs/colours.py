@@ -1,0 +1,51 @@
+"""The primary colour of each kind of bird in CUB-200-2011, as people saw it in its photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sdn_lib.errors import SDNError
+from sdn_lib.files import read_text
+
+PRIMARY = "has_primary_color::"
+SPELT = {"grey": ("grey", "gray"), "rufous": ("rufous", "rust", "rusty")}
+"""Colours that captions spell in several ways; the others as they are called."""
+
+
+def primary_colours(folder: str | Path) -> tuple[list[str], np.ndarray]:
+    """Return the names of the colours and, for each of the 200 kinds, how many saw it so.
+
+    (colours, float (200, colours), percent of people), kind k in row k - 1. From `attributes.txt`
+    and `class_attribute_labels_continuous.txt` of the official archive. Raises SDNError that names
+    the file where one is missing or has other lines.
+    """
+    names, table = (
+        Path(folder) / name
+        for name in ("attributes.txt", "class_attribute_labels_continuous.txt")
+    )
+    if not names.exists() and (names.parent.parent.parent / names.name).exists():
+        names = names.parent.parent.parent / names.name  # where the archive has it
+    remedy = "unpack CUB_200_2011.tgz there"
+    called = [line.split()[-1] for line in read_text(names, remedy).splitlines() if line.split()]
+    chosen = [k for k, name in enumerate(called) if name.startswith(PRIMARY)]
+    try:
+        rows = [
+            [float(x) for x in line.split()] for line in read_text(table, remedy).splitlines()
+        ]
+        percents = np.array(rows)
+    except ValueError as error:
+        raise SDNError(f"{table} is no table of numbers ({error}): {remedy}") from None
+    if not chosen or percents.shape != (200, len(called)):
+        raise SDNError(
+            f"{table} has {percents.shape} numbers for {len(called)} attributes of 200 kinds, "
+            f"{len(chosen)} of them primary colours: {remedy}"
+        )
+    return [called[k].removeprefix(PRIMARY) for k in chosen], percents[:, chosen]
+
+
+def names_colour(caption: str, colour: str) -> bool:
+    """Say whether a caption has the word for a colour."""
+    words = set(caption.lower().replace(",", " ").replace(".", " ").replace("-", " ").split())
+    return not words.isdisjoint(SPELT.get(colour, (colour,)))

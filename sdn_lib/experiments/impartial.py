@@ -1,0 +1,186 @@
+"""Photographs' students judged by networks by which none of them was taught.
+
+The pictures' distances are those of EfficientNet-lite2; whether a picture says what its caption
+says is asked of a second text encoder, trained with another seed against that network's view; and
+whether a painted bird has the primary colour that its caption names, of a linear probe on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sdn_lib import devices, files, runs
+from sdn_lib.data import prepared
+from sdn_lib.data.photographs.colours import names_colour, primary_colours
+from sdn_lib.errors import SDNError
+from sdn_lib.judging import networks
+from sdn_lib.judging.distances import frechet_distance, kernel_distance
+from sdn_lib.judging.probes import ridge_regression
+from sdn_lib.judging.protocol import protocol
+from sdn_lib.judging.scores import own_caption_nearest
+from sdn_lib.judging.statistics import interval
+from sdn_lib.profiles import Profile
+from sdn_lib.randomness import stream
+from sdn_lib.runs.published import JUDGE, imagenet_features
+
+FEW = 500
+"""Pictures whose kernel distance is measured: its cost grows with their square."""
+
+
+@devices.own_defaults()
+def evaluate(
+    profile: Profile,
+    names: Sequence[str] = runs.STUDENTS,
+    attributes: str | Path | None = None,
+    among: int = 100,
+) -> dict[str, Any]:
+    """Judge students of photographs on captions of unseen kinds; return scores and their protocol.
+
+    One caption of every test photograph is drawn by the profile's first evaluation seed, and
+    painted. {'scores': {who: {measure: value or (value, low, high)}}, 'protocol': ...}, where who
+    is a student, 'real' (the photographs themselves), 'wrong caption' (the last student's pictures
+    of captions of other kinds) or 'mean' (the mean training photograph, again and again). Intervals
+    are over kinds. 'colour' is asked where `attributes` names the folder with CUB's attributes.
+    Raises SDNError for a profile without photographs and where a package is missing.
+    """
+    if profile.photos is None:
+        raise SDNError(f"profile {profile.name!r} has no photographs: use experiments.evaluate")
+    data, jury = runs.dataset(profile), Jury(profile, attributes, among)
+    seed = profile.evaluation.seeds[0]
+    draw = stream("questions", seed)
+    rows = data.indices("test")
+    lines = [data.captions[row][draw.integers(len(data.captions[row]))] for row in rows]
+    encoder, kinds = runs.get("text", profile).model, data.class_ids[rows]
+    students = {name: runs.student(name, profile).model for name in names}
+    shown: dict[str, Callable[[], np.ndarray]] = {
+        "real": lambda: np.asarray(data.images[rows]),
+        **{name: _painter(student, encoder, lines) for name, student in students.items()},
+        "wrong caption": _painter(
+            students[names[-1]], encoder, [lines[k] for k in _elsewhere(kinds, draw)]
+        ),
+        "mean": lambda: _mean(data, len(rows)),
+    }
+    return {
+        "scores": {who: jury.judge(pictures(), lines) for who, pictures in shown.items()},
+        "protocol": protocol(
+            data=data.checksum,
+            split="test: kinds that no training photograph shows",
+            pictures=len(rows),
+            kinds=len(np.unique(kinds)),
+            captions="one of each photograph, drawn",
+            size=data.size,
+            crop=data.manifest["source"].get("crop"),
+            facing=data.manifest["source"].get("facing"),
+            seed=seed,
+            judge=jury.network.about,
+            kernel=f"the first {FEW} of the pictures in a random order",
+            r_precision=f"its own caption before {among - 1} of other kinds, second text encoder",
+            colour="the primary colour of the kind, where the caption has its word",
+            intervals="95 %, from halves of the kinds",
+            weights={
+                name: files.checksum(runs.get(name, profile).folder / "weights.safetensors")[:16]
+                for name in ("judge_text", "text", *names)
+            },
+        ),
+    }
+
+
+def to_table(report: dict[str, Any]) -> str:
+    """Return the scores of `evaluate` as lines of text."""
+    lines = [f"{'':14} {'Frechet':>8} {'kernel':>24} {'R-precision':>22} {'colour':>22}"]
+    for who, scores in report["scores"].items():
+        cells = [f"{who:14} {scores['frechet']:8.0f}"]
+        for measure, width in (("kernel", 24), ("r_precision", 22), ("colour", 22)):
+            if measure in scores:
+                value, low, high = scores[measure]
+                cells.append(f"{value:.3f} ({low:.3f}-{high:.3f})".rjust(width))
+        lines.append(" ".join(cells))
+    facts = report["protocol"]
+    lines.append(f"{facts['pictures']} captions of {facts['kinds']} unseen kinds, {facts['judge']}")
+    return "\n".join(lines)
+
+
+class Jury:
+    """The networks that judge, fitted on the training photographs of a profile."""
+
+    def __init__(self, profile: Profile, attributes: str | Path | None, among: int) -> None:
+        self.data, self.among = runs.dataset(profile), among
+        self.network = networks.efficientnet_network(JUDGE)
+        self.reader = runs.get("judge_text", profile).model
+        self.rows, train = self.data.indices("test"), self.data.indices("train")
+        self.kinds = self.data.class_ids[self.rows]
+        self.few = stream("order", 0).permutation(len(self.rows))[:FEW]
+        seen = imagenet_features(profile, JUDGE)
+        told = [line for row in train for line in self.data.captions[row]]
+        texts = self.reader.encode(told).view(len(train), -1, self.reader.text_dim).mean(1).numpy()
+        self.middle = texts.mean(0)
+        self.to_text = ridge_regression(seen, texts, 0.1 * len(seen))
+        self.colours: list[str] = []
+        if attributes is not None:
+            self.colours, percents = primary_colours(attributes)
+            self.of_kind = percents.argmax(1)
+            wanted = np.eye(len(self.colours))[self.of_kind[self.data.class_ids[train] - 1]]
+            to_colour = ridge_regression(seen, wanted, 0.1 * len(seen))
+            self.to_colour = lambda x: (to_colour(x) + wanted.mean(0)).argmax(1)
+        self.real = self.look(np.asarray(self.data.images[self.rows]))
+
+    def look(self, pictures: np.ndarray) -> np.ndarray:
+        """Return the judge's features (n, 1280) of uint8 pictures (n, h, w, 3)."""
+        with devices.borrowed(self.network) as device:
+            return networks.outputs(self.network, [pictures], device)["features"]
+
+    def judge(self, pictures: np.ndarray, lines: Sequence[str]) -> dict[str, Any]:
+        """Return every measure of pictures painted of `lines`, one of each test photograph."""
+        seen = self.look(pictures)
+        captions = self.reader.encode(list(lines)).numpy() - self.middle
+        draw = stream("others", 0)
+        nearest = own_caption_nearest(
+            self.to_text(seen), captions, self.kinds, draw, min(self.among, self._others() + 1)
+        )
+        few, groups = self.few, self.kinds[self.few]
+        found: dict[str, Any] = {
+            "frechet": frechet_distance(self.real, seen),
+            "kernel": interval(kernel_distance, self.real[few], seen[few], groups=groups),
+            "r_precision": interval(_share, nearest, groups=self.kinds),
+        }
+        if self.colours:
+            wanted = self.of_kind[self.kinds - 1]
+            pairs = zip(lines, wanted, strict=True)
+            named = np.array([names_colour(line, self.colours[k]) for line, k in pairs])
+            right = self.to_colour(seen) == wanted
+            found["colour"] = interval(_share, right[named], groups=self.kinds[named])
+            commonest = np.bincount(wanted[named]).argmax()
+            found["colour_chance"] = float((wanted[named] == commonest).mean())
+            found["colour_captions"] = int(named.sum())
+        return found
+
+    def _others(self) -> int:
+        """Return how many captions of other kinds every caption has at least."""
+        return int(len(self.kinds) - np.unique(self.kinds, return_counts=True)[1].max())
+
+
+def _share(right: np.ndarray) -> float:
+    return float(right.mean())
+
+
+def _painter(student: Any, encoder: Any, lines: list[str]) -> Callable[[], np.ndarray]:
+    def paint() -> np.ndarray:
+        with torch.no_grad():
+            return np.stack(list(runs.to_uint8(runs.paint(student, encoder, lines))))
+
+    return paint
+
+
+def _elsewhere(kinds: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Return for each row another one, of another kind."""
+    return np.array([draw.choice(np.flatnonzero(kinds != kind)) for kind in kinds])
+
+
+def _mean(data: prepared.Prepared, count: int) -> np.ndarray:
+    mean = np.asarray(data.images[data.indices("train")]).mean(0).round().astype(np.uint8)
+    return np.repeat(mean[None], count, 0)

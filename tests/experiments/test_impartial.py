@@ -1,0 +1,102 @@
+"""Photographs' students before networks that taught none of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from small_photographs import CLASSES, EACH, prepare, profile_of
+
+from sdn_lib import experiments, profiles, runs
+from sdn_lib.data.photographs import colours
+from sdn_lib.errors import SDNError
+from sdn_lib.experiments import impartial
+
+NAMES = ("blue", "grey", "red")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("attributes")
+    primary = [f"{k} has_primary_color::{name}" for k, name in enumerate(NAMES, 2)]
+    lines = ["1 has_bill_shape::cone", *primary]
+    (folder / "attributes.txt").write_text("\n".join(lines))
+    table = np.zeros((200, 4))
+    table[:, 0], table[range(200), 1 + np.arange(200) % 3] = 99, 60
+    np.savetxt(folder / "class_attribute_labels_continuous.txt", table)
+    return folder
+
+
+def test_the_primary_colour_of_a_kind(folder, shared):
+    names, percents = colours.primary_colours(folder)
+    assert tuple(names) == NAMES and percents.argmax(1)[:4].tolist() == [0, 1, 2, 0]
+    names, percents = colours.primary_colours(shared / "datasets" / "cub_meta" / "attributes")
+    assert len(names) == 15 and names[percents[13 - 1].argmax()] == "black"  # Bobolink
+
+
+def test_a_colour_is_named_by_its_word():
+    assert colours.names_colour("a gray-bellied bird.", "grey")
+    assert not colours.names_colour("a greyish bird", "grey")
+    assert colours.names_colour("Red, and blue", "red")
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [("1 2\n3\n", "no table of numbers"), ("1 2 3 4\n", r"\(1, 4\) numbers for 4 attributes")],
+)
+def test_bad_attributes_are_refused(folder, tmp_path, table, words):
+    (tmp_path / "attributes.txt").write_bytes((folder / "attributes.txt").read_bytes())
+    with pytest.raises(SDNError, match=r"class_attribute_labels_continuous.txt"):
+        colours.primary_colours(tmp_path)
+    (tmp_path / "class_attribute_labels_continuous.txt").write_text(table)
+    with pytest.raises(SDNError, match=words):
+        colours.primary_colours(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, folder):
+    """An evaluation in which the judge sees the mean of a picture's quarters."""
+    patch = pytest.MonkeyPatch()
+
+    class Judge:
+        about = "quarters"
+
+        def __call__(self, images):
+            quarters = images.float().unflatten(2, (2, -1)).unflatten(4, (2, -1)).mean((3, 5))
+            return {"features": quarters.flatten(1)}
+
+    patch.setattr(runs.published.networks, "efficientnet_network", lambda variant: Judge())
+    patch.setattr(runs.published.devices, "borrowed", lambda *_: nullcontext("cpu"))
+    home = tmp_path_factory.mktemp("impartial") / "birds"
+    prepare(home)
+    p = profile_of(home, baseline__batch=4)
+    yield SimpleNamespace(found=impartial.evaluate(p, attributes=folder, among=3), profile=p)
+    patch.undo()
+
+
+def test_all_are_judged_alike(report):
+    found, test = report.found, (CLASSES - 4) * EACH
+    assert list(found["scores"]) == ["real", *runs.STUDENTS, "wrong caption", "mean"]
+    for scores in found["scores"].values():
+        for measure in ("r_precision", "colour"):
+            value, low, high = scores[measure]
+            assert low <= value <= high and 0 <= value <= 1
+        assert scores["colour_captions"] <= test
+    assert found["scores"]["real"]["frechet"] == pytest.approx(0, abs=1e-3)
+    assert found["scores"]["mean"]["frechet"] > found["scores"]["real"]["frechet"] + 1
+    assert found["protocol"]["pictures"] == test and found["protocol"]["kinds"] == CLASSES - 4
+    assert set(found["protocol"]["weights"]) == {"judge_text", "text", *runs.STUDENTS}
+    json.dumps(found)
+    table = impartial.to_table(found)
+    assert "stage_two" in table and f"{test} captions of {CLASSES - 4} unseen kinds" in table
+
+
+def test_it_is_about_photographs(report):
+    with pytest.raises(SDNError, match="has no photographs"):
+        impartial.evaluate(profiles.load("smoke"))
+    with pytest.raises(SDNError, match="experiments.impartial"):
+        experiments.evaluate(dataclasses.replace(report.profile))

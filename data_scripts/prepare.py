@@ -64,6 +64,8 @@ def _prepare(options: argparse.Namespace) -> None:
     mended = counted(source["captions_mended"], "caption")
     repeated = counted(source["files_repeated_to_ten"], "picture")
     print(f"{mended} mended, {repeated} had too few of them", file=sys.stderr)
+    if source.get("left_out"):
+        print(f"{counted(source['left_out'], 'image')} of the list not there", file=sys.stderr)
     if options.facing:
         unknown = counted(source["facing_unknown"], "bird")
         print(f"{source['mirrored']} mirrored, {unknown} of unknown side", file=sys.stderr)

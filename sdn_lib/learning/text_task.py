@@ -30,11 +30,12 @@ class TextTask(Task):
     """The joint embedding of captions and what a frozen network sees in their pictures.
 
     `seen` (n, d) is that of the n training pictures in their order, see `view`. Each batch holds
-    `batch` different species, one picture and one caption of each. Where the attributes are known,
-    most batches are hard: birds that share values of up to half of them, as many as leave enough
-    species, so that the others have to be read. Beside it a linear head an attribute then learns to
-    name from the embedding what the caption tells, as the teacher learned to name what the picture
-    shows.
+    `batch` different species, or all where there are fewer, one picture and one caption of each.
+    Where the attributes are known, most batches are hard: birds that share values of up to half of
+    them, as many as leave enough species, so that the others have to be read. Beside it a linear
+    head an attribute then learns to name from the embedding what the caption tells, as the teacher
+    learned to name what the picture shows. Raises SDNError for pictures of a single species, which
+    need no telling apart.
     """
 
     HARD = 0.75
@@ -54,6 +55,8 @@ class TextTask(Task):
         self.species = data.class_ids[self.rows]
         self.attributes = np.asarray(data.arrays["attributes"])[self.rows] if known else None
         self.size = len(np.unique(self.species))
+        if self.size < 2:
+            raise SDNError("the training pictures are all of one species: add another")
 
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
         """Return features (batch, width) and characters (batch, 201).
@@ -61,8 +64,7 @@ class TextTask(Task):
         Where attributes are known, also told (batch, attributes): the index of the value that the
         caption names, -1 where it names none.
         """
-        if batch > self.size:
-            raise SDNError(f"batch {batch} exceeds the {self.size} species of the data: lower it")
+        batch = min(batch, self.size)
         draw = stream("text", seed, step)
         pool = draw.permutation(len(self.rows))
         if self.attributes is not None and draw.random() < self.HARD:

@@ -158,6 +158,26 @@ def test_missing_data_name_the_program_that_fetches_them(raw, part):
         flowers.read(raw, subset=True)
 
 
+def test_a_part_may_lack_images_of_the_list(raw, tmp_path):
+    for name in ("image_00002", "image_00003"):
+        (raw / "jpg" / f"{name}.jpg").unlink()
+        next((raw / "text_c10").glob(f"*/{name}.txt")).unlink()
+    reading = flowers.read(raw, subset=True)
+    assert reading.names == [NAMES[k] for k in (0, 3, 4)]
+    assert reading.class_ids == [77, 30, 5] and reading.splits == ["train", "train", "test"]
+    assert reading.captions[1][3] == "flower 4 has 3 petals."
+    assert reading.source["left_out"] == 2
+    made = prepare(raw, tmp_path)
+    assert len(made) == 3 and made.manifest["source"]["left_out"] == 2
+
+
+@pytest.mark.parametrize("lost", ["jpg/image_00002.jpg", "text_c10/class_00077/image_00002.txt"])
+def test_an_image_of_a_part_has_its_picture_and_its_captions(raw, lost):
+    (raw / lost).unlink()
+    with pytest.raises(SDNError, match=f"{lost} is missing"):
+        flowers.read(raw, subset=True)
+
+
 def test_a_subset_must_be_asked_for_and_there_is_no_crop(raw, tmp_path):
     with pytest.raises(SDNError, match="imagelabels.mat gives 3 .* 7034 and 1155.*--subset"):
         flowers.read(raw)

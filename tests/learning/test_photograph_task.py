@@ -13,6 +13,7 @@ from torch import nn
 from sdn_lib import learning
 from sdn_lib.errors import SDNError
 from sdn_lib.profiles import TrainConfig
+from sdn_lib.text import CharCNNRNN
 
 TRAIN = 4 * EACH
 
@@ -83,6 +84,18 @@ def test_it_learns_both(data):
         for part in (log[:6], log[-6:])
     )
     assert last["kind"] < 0.8 * first["kind"] and last["features"] < 0.9 * first["features"]
+
+
+def test_a_reader_sees_each_kind_once_at_most(data):
+    encoder = CharCNNRNN("icml", 8)
+    reading = learning.TextTask(data, encoder, torch.randn(TRAIN, 5))
+    batch = reading.sample(0, 0, 64)
+    assert len(batch["characters"]) == len(batch["features"]) == 4
+    own = [int((reading.seen == f).all(1).nonzero()[0, 0]) // EACH for f in batch["features"]]
+    assert sorted(own) == [0, 1, 2, 3]
+    one = ["train" if kind == 1 else "test" for kind in data.class_ids]
+    with pytest.raises(SDNError, match="all of one species"):
+        learning.TextTask(dataclasses.replace(data, splits=one), encoder, torch.randn(EACH, 5))
 
 
 def test_features_of_other_photographs_are_refused(data):

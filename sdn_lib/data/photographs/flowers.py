@@ -14,6 +14,7 @@ A folder to read holds
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,10 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     """Read a folder of Oxford-102 with captions and check it.
 
     The split must have 7,034 and 1,155 images unless `subset` says that the folder holds a part
-    of the data set. `classes` keeps only some class ids; files of the others need not be there. A
-    caption file with fewer than ten lines starts again from its first; `source` says how many.
+    of the data set: images of the list of which neither picture nor captions are there are then
+    left out, and `source` says how many. `classes` keeps only some class ids; files of the others
+    need not be there. A caption file with fewer than ten lines starts again from its first;
+    `source` says how many.
     Raises SDNError, which names the file, for an image or caption file that is missing or that no
     image has, for no or more than ten captions, and for lists that disagree.
     """
@@ -43,9 +46,15 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     path = folder / "imagelabels.mat"
     if not path.exists():
         raise SDNError(f"{path} cannot be read (there is no such file): {OXFORD.remedy(folder)}")
-    class_ids = _labels(path)
-    class_names = {k: f"class_{k:05d}" for k in sorted(set(class_ids))}
-    images = [f"image_{number:05d}" for number in range(1, len(class_ids) + 1)]
+    labels = dict(enumerate(_labels(path), 1))
+    numbers = list(labels)
+    if subset:
+        there = {file.stem for file in folder.glob("jpg/*.jpg")}
+        there |= {file.stem for file in folder.glob("text_c10/*/*.txt")}
+        numbers = [number for number in numbers if _image(number) in there] or numbers
+    class_ids = [labels[number] for number in numbers]
+    class_names = {k: f"class_{k:05d}" for k in sorted(set(labels.values()))}
+    images = [_image(number) for number in numbers]
     lists = Lists(
         paths=[path],
         names=[f"jpg/{image}" for image in images],
@@ -54,7 +63,13 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
         images=images,
         captions=[f"{class_names[k]}/{image}" for k, image in zip(class_ids, images, strict=True)],
     )
-    return read_files(OXFORD, folder, lists, subset, classes)
+    reading = read_files(OXFORD, folder, lists, subset, classes)
+    left_out = len(labels) - len(numbers)
+    return replace(reading, source={**reading.source, "left_out": left_out})
+
+
+def _image(number: int) -> str:
+    return f"image_{number:05d}"
 
 
 def _labels(path: Path) -> list[int]:

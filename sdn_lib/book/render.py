@@ -15,7 +15,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from sdn_lib import files
+from sdn_lib import files, profiles
+from sdn_lib.book import try_it
 from sdn_lib.book.chapters import Layout, layout, locked
 from sdn_lib.book.gate import INJECTED
 from sdn_lib.book.kernels import kernel_environment
@@ -23,6 +24,8 @@ from sdn_lib.book.records import read_record, stale
 from sdn_lib.book.speed import speed_page
 from sdn_lib.book.status import smoke_note, status_page
 from sdn_lib.errors import SDNError
+from sdn_lib.profiles import Profile
+from sdn_lib.show import live
 
 MATHJAX = "tex-svg-full.js"
 
@@ -48,6 +51,8 @@ def render(
         source = assemble(place)
         made = run_sphinx(place, source)
         copy_mathjax(made / "_static" / "mathjax")
+        if (source / try_it.PAGE).exists():
+            try_it.export_networks(trained_as(place), made / live.FOLDER)
         target = place.root / "_build" / "html"
         with files.alone(target):
             publish(made, target)
@@ -78,10 +83,18 @@ def assemble(place: Layout) -> Path:
     files.write_text(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
     records = [read_record(place, name) for name in place.chapters()]
     files.write_text(target / "status.md", status_page(place.book / "status.md", records))
+    if (page := place.book / try_it.PAGE).exists():
+        files.write_text(target / page.name, try_it.try_page(page, trained_as(place)))
     if (page := place.book / "speed.md").exists():
         measured = place.root / "results" / "benchmarks"
         files.write_text(target / page.name, speed_page(page, measured, target / "_static"))
     return target
+
+
+def trained_as(place: Layout) -> Profile:
+    """Return the profile, and the folder of its trainings, that the chapters were executed with."""
+    values = read_record(place, next(iter(place.chapters())))["parameters"]
+    return profiles.load(values["profile"], output_dir=values.get("output_dir"))
 
 
 def run_sphinx(place: Layout, source: Path) -> Path:

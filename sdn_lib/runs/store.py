@@ -41,6 +41,7 @@ from sdn_lib.runs.networks import (
     build_student,
     build_teacher,
 )
+from sdn_lib.runs.sampling import paint_embeddings, to_uint8
 from sdn_lib.runs.settings import (
     NEEDS,
     STAGE,
@@ -199,6 +200,21 @@ def _train(name: str, profile: Profile) -> Run:
     processes.wait()
     # What a chapter shows is what it would have loaded: the float16 weights.
     return dataclasses.replace(load(name, profile, folder), how="trained")
+
+
+def painter(profile: Profile) -> Callable[[str], dict[str, np.ndarray]]:
+    """Return what paints a caption with every student: {student: uint8 (h, w, 3)}."""
+    encoder = get("text", profile).model
+    students = {name: get(name, profile).model for name in STUDENTS}
+
+    def paint(caption: str) -> dict[str, np.ndarray]:
+        text = encoder.encode([caption])
+        return {
+            name: to_uint8(paint_embeddings(student, text))[0]
+            for name, student in students.items()
+        }
+
+    return paint
 
 
 @devices.own_defaults()

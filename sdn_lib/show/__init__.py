@@ -14,6 +14,7 @@ from sdn_lib.show.charts import (
 from sdn_lib.show.explorer import Explorer
 from sdn_lib.show.frames import Control, Frame, Panel
 from sdn_lib.show.grids import activation_maps, compare_rows, image_grid
+from sdn_lib.show.live import PaintBox
 from sdn_lib.show.mirror import symmetry_diagram
 from sdn_lib.show.style import INK, PALETTE, RUN_COLOURS, use_style
 
@@ -24,6 +25,7 @@ __all__ = [
     "Control",
     "Explorer",
     "Frame",
+    "PaintBox",
     "Panel",
     "activation_maps",
     "as_images",

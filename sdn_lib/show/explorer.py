@@ -208,21 +208,6 @@ class Explorer:
         controls = ipywidgets.HBox(rows, layout=ipywidgets.Layout(flex_flow="row wrap"))
         return ipywidgets.VBox([controls, view])
 
-    def _live_view(self) -> dict[str, Any]:
-        if os.environ.get("SDN_STATIC") == "1":
-            return {}
-        try:
-            from IPython import get_ipython
-
-            shell = get_ipython()
-            if shell is None or getattr(shell, "kernel", None) is None:
-                return {}
-            bundle = self.widget()._repr_mimebundle_()
-        except ImportError:
-            return {}
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        return {WIDGET: data[WIDGET]} if data and WIDGET in data else {}
-
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Return HTML, a still PNG and text; with a live kernel the widget too."""
         text = f"{self.title}: " + "; ".join(
@@ -233,4 +218,24 @@ class Explorer:
             "text/html": self.to_html(),
             "image/png": base64.b64encode(self.still()).decode(),
         }
-        return bundle | self._live_view()
+        return bundle | live_view(self.widget)
+
+
+def live_view(widget: Callable[[], Any]) -> dict[str, Any]:
+    """Return the view of a widget for a notebook's output; nothing without a kernel or ipywidgets.
+
+    And nothing where SDN_STATIC is 1.
+    """
+    if os.environ.get("SDN_STATIC") == "1":
+        return {}
+    try:
+        from IPython import get_ipython
+
+        shell = get_ipython()
+        if shell is None or getattr(shell, "kernel", None) is None:
+            return {}
+        bundle = widget()._repr_mimebundle_()
+    except ImportError:
+        return {}
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    return {WIDGET: data[WIDGET]} if data and WIDGET in data else {}

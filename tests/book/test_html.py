@@ -227,6 +227,33 @@ CHECK_INTERACTIVES = """(async () => {
 })()"""
 
 
+def test_the_page_paints_what_is_typed(chromium) -> None:
+    page = ROOT / "_build" / "html" / "try_it.html"
+    if not page.exists():
+        pytest.skip("the book is not rendered here: `make book` first")
+    for name in ("try_it", "00_introduction", "06_stage_two"):
+        chromium.open(page.with_name(f"{name}.html"))
+        sent = [e["params"] for e in chromium.events if "request" in e["params"]]
+        assert not [e for e in sent if e["request"]["url"].endswith("/text.js")], name
+        assert chromium.run(TYPE_A_CAPTION) == [True, 3], name
+        assert not chromium.complaints()
+
+
+# Whether it was painted, and how many of the pictures are not of one colour.
+TYPE_A_CAPTION = """(async () => {
+  const root = document.querySelector(".sdn-live");
+  root.querySelector(".sdn-live-caption").value = "a blue duck on the water";
+  root.querySelector("form").requestSubmit();
+  for (let turn = 0; turn < 600 && !root.dataset.painted; turn++)
+    await new Promise((done) => setTimeout(done, 50));
+  const shown = [...root.querySelectorAll("figure canvas:not([hidden])")].filter((canvas) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return data.some((value, k) => k % 4 < 3 && value !== data[k % 4]);
+  });
+  return [root.dataset.painted === "a blue duck on the water", shown.length];
+})()"""
+
+
 def test_interactives_show_a_picture_without_scripts(html: Path) -> None:
     for page in pages(html):
         text = page.read_text(encoding="utf-8")

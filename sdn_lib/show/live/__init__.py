@@ -1,44 +1,7 @@
 """Students that paint in the reader's browser: the engine, its weights, the form on the page."""
 
-from __future__ import annotations
-
-import json
-import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-import numpy as np
-
-from sdn_lib import files
 from sdn_lib.show.live import weights
+from sdn_lib.show.live.exporting import export
 from sdn_lib.show.live.form import FOLDER, PaintBox, form
-from sdn_lib.student import Student
-from sdn_lib.text import CharCNNRNN
 
 __all__ = ["FOLDER", "PaintBox", "export", "form", "weights"]
-
-ASSETS = ("engine.js", "page.js", "live.css")
-
-
-def export(
-    folder: str | Path,
-    encoder: CharCNNRNN,
-    students: Mapping[str, Student],
-    embeddings: np.ndarray,
-    captions: Sequence[str],
-) -> dict[str, int]:
-    """Write all that the form needs into a folder, and return the size of each network's file.
-
-    `embeddings` (n, d) are those of `captions`, of which the page names the nearest.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ASSETS:
-        shutil.copy2(Path(__file__).with_name(name), folder / name)
-    sizes = {"text": weights.write_text(encoder, folder / "text.js")}
-    for name, student in students.items():
-        sizes[name] = weights.write_student(student, name, folder / f"{name}.js")
-    sizes["nearest"] = weights.write_nearest(embeddings, captions, folder / "nearest.js")
-    facts = {"sizes": sizes}
-    files.write_text(folder / "manifest.js", f"sdnLive.describe({json.dumps(facts)});\n")
-    return sizes

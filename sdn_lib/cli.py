@@ -1,4 +1,4 @@
-"""`sdn`: doctor, data, train, evaluate, generate, score, sample, reproduce, ablate, book.
+"""`sdn`: doctor, data, train, evaluate, publish, generate, score, sample, reproduce, ablate, book.
 
 Heavy imports wait until a command needs them, so that `sdn --help` is quick.
 """
@@ -72,6 +72,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--attributes", type=Path, metavar="DIR", help="of photographs: CUB's, to judge colours by"
     )
+
+    command = add("publish", _publish, "measure a profile of photographs, keep it in results/")
+    command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
+    command.add_argument("--attributes", type=Path, metavar="DIR", help="CUB's, for the colours")
 
     command = add("generate", _generate, "paint every test caption of a profile of photographs")
     command.add_argument("folder", type=Path, help="where the pictures go; resumed when there")
@@ -227,6 +231,13 @@ def _evaluate(options: argparse.Namespace) -> None:
         report = impartial.evaluate(profile, names, options.attributes)
         to_table = impartial.to_table
     print(json.dumps(report, indent=1) if options.json else to_table(report))
+
+
+def _publish(options: argparse.Namespace) -> None:
+    profile = _profile(options)
+    from sdn_lib.experiments import showcase
+
+    print(showcase.publish(profile, options.attributes))
 
 
 def _generate(options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from small_photographs import CLASSES, EACH, prepare, profile_of
 from sdn_lib import experiments, profiles, runs
 from sdn_lib.data.photographs import colours
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import impartial
+from sdn_lib.experiments import impartial, showcase
 
 NAMES = ("blue", "grey", "red")
 
@@ -93,6 +93,33 @@ def test_all_are_judged_alike(report):
     json.dumps(found)
     table = impartial.to_table(found)
     assert "stage_two" in table and f"{test} captions of {CLASSES - 4} unseen kinds" in table
+
+
+def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, monkeypatch, folder):
+    monkeypatch.setattr(profiles, "ROOT", tmp_path)
+    kept = tmp_path / "results" / report.profile.name
+    assert showcase.published(report.profile) is None
+    with pytest.raises(SDNError, match="captions.txt"):
+        showcase.publish(report.profile, folder)
+    kept.mkdir(parents=True)
+    (kept / "captions.txt").write_text("a red bird\na blue bird\n")
+    assert showcase.publish(report.profile, folder) == kept
+    monkeypatch.setattr(runs, "dataset", None)
+    found, captions, painted = showcase.published(report.profile)
+    assert captions == ["a red bird", "a blue bird"] and set(painted) == set(runs.STUDENTS)
+    encoder = runs.get("text", report.profile).model
+    for name, pictures in painted.items():
+        made = runs.paint(runs.get(name, report.profile).model, encoder, captions)
+        np.testing.assert_array_equal(pictures, runs.to_uint8(made))
+    assert set(found["gaps"]) == {"untrained", *runs.STUDENTS}
+    assert set(found["gaps"]["stage_two"]) == {"heterogeneous", "homogeneous"}
+    assert found["scores"]["stage_two"]["colour_captions"] > 0
+    (kept / "captions.txt").write_text("a red bird\n")
+    with pytest.raises(SDNError, match=r"painted-baseline.png does not hold 1 pictures"):
+        showcase.published(report.profile)
+    (kept / "painted-baseline.png").write_text("no picture")
+    with pytest.raises(SDNError, match="painted-baseline.png cannot be read"):
+        showcase.published(report.profile)
 
 
 def test_it_is_about_photographs(report):

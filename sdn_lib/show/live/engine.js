@@ -20,7 +20,8 @@ function sdnEngine(scope) {
     for (const { name, shape, at, scales } of header.tensors) {
       const [rows, cols = 1] = shape;
       if (scales === undefined) {
-        tensors[name] = { values: new Float32Array(buffer, at, rows), rows, cols };
+        // A copy, so that the file's own bytes can be let go of.
+        tensors[name] = { values: new Float32Array(buffer, at, rows).slice(), rows, cols };
         continue;
       }
       const scale = new Float32Array(buffer, scales, rows);

@@ -5,6 +5,7 @@ Nothing executes here. A chapter without a good executed copy stops the renderin
 
 from __future__ import annotations
 
+import ast
 import errno
 import importlib.util
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sdn_lib import files, profiles
 from sdn_lib.book import try_it
@@ -72,10 +74,7 @@ def assemble(place: Layout) -> Path:
     shutil.copytree(place.book, target, ignore=skip)
     for name in place.chapters():
         notebook = nbformat.read(place.executed(name), as_version=4)
-        for cell in notebook.cells:
-            if INJECTED in cell.metadata.get("tags", []):
-                cell.metadata["tags"].append("hide-input")
-                cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this run"}
+        merge_parameters(notebook)
         nbformat.write(notebook, target / f"{name}.ipynb")
     config = yaml.safe_load((place.root / "_config.yml").read_text(encoding="utf-8"))
     if place.profile == "smoke":
@@ -89,6 +88,39 @@ def assemble(place: Layout) -> Path:
         measured = place.root / "results" / "benchmarks"
         files.write_text(target / page.name, speed_page(page, measured, target / "_static"))
     return target
+
+
+def merge_parameters(notebook: Any) -> None:
+    """Write the values of the run into the cell of parameters, and take papermill's own cell away.
+
+    Who downloads the notebook then changes its settings in one place. An `output_dir` stays as it
+    was: it is a folder of this machine.
+    """
+    tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
+    ours, run = (
+        next((k for k, own in enumerate(tags) if tag in own), None)
+        for tag in ("parameters", INJECTED)
+    )
+    if ours is None or run is None:
+        return
+    values = {name: value for name, (_, value) in _assigned(notebook.cells[run].source).items()}
+    lines = notebook.cells[ours].source.splitlines()
+    for name, (place, _) in _assigned(notebook.cells[ours].source).items():
+        if name in values and name != "output_dir":
+            lines[place] = f"{name} = {values[name]}"
+    notebook.cells[ours].source = "\n".join(lines)
+    del notebook.cells[run]
+
+
+def _assigned(source: str) -> dict[str, tuple[int, str]]:
+    """Return {name: (line, value as code)} of the plain assignments of a cell, one a line."""
+    return {
+        target.id: (node.lineno - 1, ast.get_source_segment(source, node.value) or "")
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def trained_as(place: Layout) -> Profile:

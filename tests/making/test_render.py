@@ -7,11 +7,12 @@ import os
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
 import tiny_book
 from tiny_book import edit, run
 
-from sdn_lib.book.render import publish, render
+from sdn_lib.book.render import merge_parameters, publish, render
 from sdn_lib.errors import SDNError
 
 
@@ -47,6 +48,29 @@ def test_the_pages_on_the_library_and_on_speed_render(root: Path) -> None:
     assert "sdn_lib.book.render.render" in (html / "api.html").read_text()
     speed = (html / "speed.html").read_text()
     assert "steps.png" in speed and "bench_training.py" in speed
+
+
+def test_a_downloaded_notebook_has_its_settings_in_one_place() -> None:
+    cells = [
+        nbformat.v4.new_markdown_cell("# Title"),
+        nbformat.v4.new_code_cell(
+            'profile = "cpu"  # or a file\nseed = 0\noutput_dir = None\nsteps = None',
+            metadata={"tags": ["parameters"]},
+        ),
+        nbformat.v4.new_code_cell(
+            '# Parameters\nprofile = "it\'s mine"\nseed = 7\noutput_dir = "/somebody/here"\n',
+            metadata={"tags": ["injected-parameters"]},
+        ),
+        nbformat.v4.new_code_cell("print(profile)"),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    merge_parameters(notebook)
+    assert [cell.source for cell in notebook.cells[1:]] == [
+        'profile = "it\'s mine"\nseed = 7\noutput_dir = None\nsteps = None',
+        "print(profile)",
+    ]
+    merge_parameters(notebook)
+    assert len(notebook.cells) == 3
 
 
 def page(folder: Path, text: str) -> Path:

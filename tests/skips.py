@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import browser
+import firefox
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,7 @@ THINGS: Mapping[str, Thing] = {
         r"the folder \.\./shared .*is not here", (ROOT.parent / "shared/datasets").is_dir
     ),
     "chromium": Thing("no chromium here", browser.executable),
+    "firefox": Thing("no Firefox here", firefox.executable),
     "node": Thing("no node here", lambda: shutil.which("node")),
     "actionlint": Thing("no actionlint here", actionlint),
     "make": Thing("no make here", lambda: shutil.which("make")),

@@ -7,6 +7,7 @@ import re
 import shutil
 
 import browser
+import firefox
 import numpy as np
 import pytest
 import torch
@@ -109,6 +110,21 @@ def test_the_browser_paints_what_pytorch_paints(window, networks, captions, stud
     assert float(apart.mean()) < 1 and float(apart.max()) < 6
     assert float(apart.max()) > 0.01  # the weights are rounded, so it is not the same network
     assert not window.complaints()
+
+
+def test_firefox_paints_the_same(page, networks, captions):
+    if firefox.executable() is None:
+        pytest.skip("no Firefox here: install the package 'firefox-esr'")
+    encoder, students = networks
+    lines = [*captions[:5], *ODD[:-1]]
+    with firefox.Firefox() as window:
+        window.open(page)
+        text, pictures = in_browser(window, lines, "stage_two")
+        assert paint(window, "a red bird")["status"].startswith("Painted")
+    wanted = weights.quantised(encoder).encode(lines, plain=True)
+    torch.testing.assert_close(text, wanted, rtol=1e-4, atol=1e-4)
+    same = weights.quantised(students["stage_two"])(wanted)["image"]
+    assert float((pictures - same).abs().max()) * 255 < 0.05
 
 
 def test_every_layer_is_there_by_its_name(window, networks):

@@ -77,6 +77,7 @@ def assemble(place: Layout) -> Path:
         merge_parameters(notebook)
         nbformat.write(notebook, target / f"{name}.ipynb")
     config = yaml.safe_load((place.root / "_config.yml").read_text(encoding="utf-8"))
+    link_repository(config)
     if place.profile == "smoke":
         config.setdefault("html", {})["announcement"] = smoke_note(place.book)
     files.write_text(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
@@ -88,6 +89,21 @@ def assemble(place: Layout) -> Path:
         measured = place.root / "results" / "benchmarks"
         files.write_text(target / page.name, speed_page(page, measured, target / "_static"))
     return target
+
+
+def link_repository(config: dict[str, Any]) -> None:
+    """Add what Jupyter Book needs for buttons to the repository, where its address is known."""
+    repository = config.pop("repository", None) or {}
+    if not repository.get("url"):
+        return
+    config["repository"] = {**repository, "path_to_book": "book"}
+    buttons = ("use_repository_button", "use_issues_button", "use_edit_page_button")
+    config["html"] = {**config.get("html", {}), **dict.fromkeys(buttons, True)}
+    config["launch_buttons"] = {
+        "notebook_interface": "jupyterlab",
+        "binderhub_url": "https://mybinder.org",
+        "colab_url": "https://colab.research.google.com",
+    }
 
 
 def merge_parameters(notebook: Any) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import nbformat
 import pytest
 import tiny_book
+import yaml
 from tiny_book import edit, run
 
-from sdn_lib.book.render import merge_parameters, publish, render
+from sdn_lib.book.render import link_repository, merge_parameters, publish, render
 from sdn_lib.errors import SDNError
 
 
@@ -48,6 +49,28 @@ def test_the_pages_on_the_library_and_on_speed_render(root: Path) -> None:
     assert "sdn_lib.book.render.render" in (html / "api.html").read_text()
     speed = (html / "speed.html").read_text()
     assert "steps.png" in speed and "bench_training.py" in speed
+
+
+def test_buttons_lead_to_the_repository_where_its_address_is_known() -> None:
+    config = {"html": {"favicon": "x.svg"}, "repository": {"url": "", "branch": "main"}}
+    link_repository(config)
+    assert config == {"html": {"favicon": "x.svg"}}
+    config["repository"] = {"url": "https://github.com/somebody/book", "branch": "main"}
+    link_repository(config)
+    assert config["repository"]["path_to_book"] == "book"
+    assert config["html"]["favicon"] == "x.svg" and config["html"]["use_issues_button"]
+    assert set(config["launch_buttons"]) == {"notebook_interface", "binderhub_url", "colab_url"}
+
+
+@pytest.mark.slow
+def test_pages_with_buttons_render(root: Path) -> None:
+    config = yaml.safe_load((root / "_config.yml").read_text())
+    config["repository"] = {"url": "https://github.com/somebody/book", "branch": "main"}
+    (root / "_config.yml").write_text(yaml.safe_dump(config))
+    run(root, chapters=None)
+    page = (render("smoke", root=root).parent / "00_first.html").read_text()
+    for part in ("issues/new", "edit/main/book/00_first.ipynb", "mybinder.org", "colab.research"):
+        assert part in page
 
 
 def test_a_downloaded_notebook_has_its_settings_in_one_place() -> None:

@@ -16,7 +16,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +27,6 @@ from sdn_lib.captions import ALPHABET, LENGTH
 from sdn_lib.errors import SDNError
 from sdn_lib.student import Student
 from sdn_lib.text import CharCNNRNN
-
-Network = TypeVar("Network", bound=nn.Module)
 
 BITS = 11
 """Bits of a weight: with 8, single places of a picture came out wrong by 15 of 255."""
@@ -46,7 +44,7 @@ def quantise(matrix: np.ndarray, bits: int = BITS) -> tuple[np.ndarray, np.ndarr
 
 
 @torch.no_grad()
-def quantised(network: Network, bits: int = BITS) -> Network:
+def quantised(network: Any, bits: int = BITS) -> Any:
     """Return a copy of a network with the weights that its file holds; biases stay as they are."""
     network = copy.deepcopy(network)
     for name, parameter in network.named_parameters():

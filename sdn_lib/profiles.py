@@ -115,10 +115,11 @@ class NetworkConfig(Config):
 
 @dataclass(frozen=True)
 class TrainConfig(Config):
-    """One training: `steps` of `batch` samples, Adam with a one-cycle or constant learning rate.
+    """One training: `steps` of `batch` samples with Adam.
 
-    `clip` bounds the gradient's norm (0: no bound); `precision` is 'fp32', or 'bf16' for autocast
-    on devices that compute in bf16 themselves (elsewhere fp32 is quicker, and is what runs).
+    The learning rate is constant, or warms up for a tenth of the steps and falls along half a
+    cosine. `clip` bounds the gradient's norm (0: no bound); `precision` is 'fp32', or 'bf16' for
+    autocast on devices that compute in bf16 themselves (elsewhere fp32 is quicker, and runs).
     `image_weight` multiplies the image term of a stage's loss: the authors' pictures are in 0..255,
     ours in 0..1. A student's batch holds `captions_together` captions of each of its pictures.
     A teacher or an evaluator sees its pictures under `noise`, see `learning.AttributeTask`.
@@ -130,7 +131,7 @@ class TrainConfig(Config):
     steps: int = setting(in_range(1))
     batch: int = setting(in_range(1), 64)
     learning_rate: float = setting(ABOVE_ZERO, 1e-3)
-    schedule: str = setting(one_of("one_cycle", "constant"), "one_cycle")
+    schedule: str = setting(one_of("warmup_cosine", "constant"), "warmup_cosine")
     clip: float = setting(in_range(0), 10.0)
     precision: str = setting(one_of("fp32", "bf16"), "bf16")
     image_weight: float = setting(in_range(0), 1.0)

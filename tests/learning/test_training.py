@@ -171,8 +171,8 @@ def test_a_loss_that_is_not_finite_stops_and_says_so(tmp_path):
 def test_bad_settings_are_named(tmp_path):
     with pytest.raises(SDNError, match="batch 21 is larger than the 20"):
         learning.fit(Line(), TrainConfig(steps=1, batch=21))
-    with pytest.raises(SDNError, match="did you mean 'one_cycle'"):
-        learning.learning_rate(TrainConfig(steps=1, schedule="onecycle"), 0)
+    with pytest.raises(SDNError, match="did you mean 'warmup_cosine'"):
+        learning.learning_rate(TrainConfig(steps=1, schedule="warmup"), 0)
     with pytest.raises(SDNError, match="unknown precision 'fp16'"):
         learning.fit(Line(), TrainConfig(steps=1, batch=4, precision="fp16"))
     entry = json.dumps({"step": 1, "total": 2.0})

@@ -42,7 +42,10 @@
     return new Promise((resolve, reject) => {
       const tag = document.createElement("script");
       tag.src = `${base}${name}.js`;
-      tag.onload = resolve;
+      tag.onload = () => {
+        tag.remove(); // with its text, which for networks is long
+        resolve();
+      };
       tag.onerror = () => reject(new Error(`${tag.src} is missing: render the book again`));
       document.head.append(tag);
     });
@@ -54,7 +57,8 @@
   }
 
   async function unpack(packed) {
-    const bytes = Uint8Array.from(atob(packed), (sign) => sign.charCodeAt(0));
+    const signs = atob(packed), bytes = new Uint8Array(signs.length);
+    for (let k = 0; k < signs.length; k++) bytes[k] = signs.charCodeAt(k);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).arrayBuffer();
   }

@@ -29,6 +29,16 @@ def executable() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
+def end(process: subprocess.Popen) -> None:
+    """End a process, by force where it does not go by itself in ten seconds."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Browser:
     """One browser with one page; use it in a `with` statement."""
 
@@ -62,12 +72,7 @@ class Browser:
         self, kind: type | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._write)
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
         os.close(self._read)
         self._folder.cleanup()
 

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import browser
+
 SETTINGS = {
     "app.update.enabled": False,
     "datareporting.policy.dataSubmissionEnabled": False,
@@ -61,12 +63,7 @@ class Firefox:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        browser.end(self._process)
         self._folder.cleanup()
 
     def call(self, command: str, **params: Any) -> Any:

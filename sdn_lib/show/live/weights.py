@@ -49,7 +49,7 @@ def quantised(network: Any, bits: int = BITS) -> Any:
     network = copy.deepcopy(network)
     for name, parameter in network.named_parameters():
         if "bias" not in name:
-            whole, scales = quantise(parameter.flatten(1).numpy(), bits)
+            whole, scales = quantise(parameter.flatten(1).cpu().numpy(), bits)
             values = whole.astype(np.float32) * scales[:, None]
             parameter.copy_(torch.from_numpy(values).view_as(parameter))
     return network

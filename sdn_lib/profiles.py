@@ -282,15 +282,14 @@ def _paper(dataset: str, pairs: int, epochs: tuple[int, int] = (100, 100), **net
 
 def _small(dataset: str) -> Profile:
     """Return the paper's experiment on photographs for two cores: 64 pixels, its own teacher."""
-    recipe = {"batch": 64, "image_weight": 2.0}
+    recipe = {"batch": 64, "image_weight": 2.0, "checkpoint_every": 250}
     return Profile(
         name=f"{dataset}64",
-        network=NetworkConfig(width=0.5),
-        teacher=TrainConfig(4000, noise=0.15, seed=1),
+        teacher=TrainConfig(3000, noise=0.15, seed=1),
         text=TrainConfig(2000, learning_rate=5e-4, seed=2),
-        stage_one=_student(2000, seed=3, **recipe),
-        stage_two=_student(5000, seed=4, learning_rate=1e-3, **recipe),
-        baseline=_student(12667, seed=3, **recipe),
+        stage_one=_student(1000, seed=3, **recipe),
+        stage_two=_student(3000, seed=4, learning_rate=1e-3, **recipe),
+        baseline=_student(7333, seed=3, **recipe),
         photos=f"data/{dataset}-64",
         photo_teacher=True,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -125,8 +126,12 @@ def own_defaults() -> Iterator[None]:
 def has_bf16(device: torch.device) -> bool:
     """Say whether a device computes in bf16 itself; others imitate it, several times slower."""
     if device.type == "cpu":
-        known = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-        return bool(known and known())
+        # On x86, oneDNN says yes to AVX-512 alone, with which it imitates bf16.
+        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        checks = [getattr(torch.cpu, name, None) for name in names]
+        if platform.machine().lower() not in ("x86_64", "amd64"):
+            checks = [getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)]
+        return any(check is not None and bool(check()) for check in checks)
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "mps":

@@ -103,6 +103,14 @@ def test_the_time_lapse_is_painted_while_the_student_trains(trained, q):
     assert np.abs(last - frames[q.stage_two.steps]).max() <= 4
 
 
+@pytest.mark.parametrize("native", [False, True])
+def test_avx512_without_bf16_of_its_own_takes_fp32(native, monkeypatch):
+    monkeypatch.setattr(devices.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert devices.has_bf16.__wrapped__(torch.device("cpu")) == native
+
+
 @pytest.mark.parametrize("name", ["text", "stage_two"])
 def test_a_device_with_bf16_trains_in_it(trained, q, name, monkeypatch):
     monkeypatch.setattr(devices, "has_bf16", lambda device: True)

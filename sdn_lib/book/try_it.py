@@ -66,4 +66,4 @@ def export_networks(profile: Profile, folder: Path) -> dict[str, int]:
     rows = np.sort(stream("nearest", 0).permutation(rows)[:NEAREST])
     captions = [data.captions[row][0] for row in rows]
     students = {name: runs.student(name, profile).model for name in runs.STUDENTS}
-    return live.export(folder, encoder, students, encoder.encode(captions).numpy(), captions)
+    return live.export(folder, encoder, students, captions)

@@ -7,8 +7,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from sdn_lib import files
 from sdn_lib.show.live import weights
 from sdn_lib.student import Student
@@ -21,12 +19,11 @@ def export(
     folder: str | Path,
     encoder: CharCNNRNN,
     students: Mapping[str, Student],
-    embeddings: np.ndarray,
-    captions: Sequence[str],
+    captions: Sequence[str] = (),
 ) -> dict[str, int]:
     """Write all that the form needs into a folder, and return the size of each network's file.
 
-    `embeddings` (n, d) are those of `captions`, of which the page names the nearest.
+    Of `captions`, where there are any, the page names those that the encoder takes to be nearest.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +32,9 @@ def export(
     sizes = {"text": weights.write_text(encoder, folder / "text.js")}
     for name, student in students.items():
         sizes[name] = weights.write_student(student, name, folder / f"{name}.js")
-    sizes["nearest"] = weights.write_nearest(embeddings, captions, folder / "nearest.js")
+    if captions:
+        near = encoder.encode(captions).numpy()
+        sizes["nearest"] = weights.write_nearest(near, captions, folder / "nearest.js")
     facts = {"sizes": sizes}
     files.write_text(folder / "manifest.js", f"sdnLive.describe({json.dumps(facts)});\n")
     return sizes

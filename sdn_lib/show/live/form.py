@@ -30,7 +30,8 @@ class PaintBox:
     """A box for a caption, and what students paint of it.
 
     `paint` maps a caption to {student: uint8 (h, w, 3)}. On a page of the book the browser paints,
-    with the networks that `export` wrote beside it; in a notebook with a kernel `paint` does.
+    with the networks that `export` wrote into `folder`; in a notebook with a kernel `paint` does.
+    A page holds boxes of one folder.
     """
 
     def __init__(
@@ -38,13 +39,15 @@ class PaintBox:
         paint: Callable[[str], Mapping[str, np.ndarray]],
         caption: str,
         examples: Sequence[str] = (),
+        folder: str = FOLDER,
     ) -> None:
         self.paint, self.caption, self.examples = paint, caption, tuple(examples)
+        self.folder = folder
         self.stills = dict(paint(caption))
 
-    def to_html(self, folder: str = FOLDER) -> str:
-        """Return the form for a page whose networks lie in `folder`."""
-        return form(self.stills, self.caption, self.examples, folder)
+    def to_html(self) -> str:
+        """Return the form for a page."""
+        return form(self.stills, self.caption, self.examples, self.folder)
 
     def widget(self) -> Any:
         """Return a live ipywidgets box of the same; ImportError where there is no ipywidgets."""

@@ -211,6 +211,7 @@
         root.dataset.painted = caption;
         const seconds = (performance.now() - began) / 1000;
         say(`Painted “${short(caption)}” in ${seconds.toFixed(1)} seconds.`);
+        if (!live.sizes.nearest) return;
         await load("nearest");
         if (!stale()) nearest(await ask({ ask: "nearest", text }));
       } catch (error) {

@@ -287,9 +287,9 @@ def _small(dataset: str) -> Profile:
         name=f"{dataset}64",
         teacher=TrainConfig(3000, noise=0.15, seed=1),
         text=TrainConfig(2000, learning_rate=5e-4, seed=2),
-        stage_one=_student(1000, seed=3, **recipe),
-        stage_two=_student(3000, seed=4, learning_rate=1e-3, **recipe),
-        baseline=_student(7333, seed=3, **recipe),
+        stage_one=_student(800, seed=3, **recipe),
+        stage_two=_student(2400, seed=4, learning_rate=1e-3, **recipe),
+        baseline=_student(5867, seed=3, **recipe),
         photos=f"data/{dataset}-64",
         photo_teacher=True,
     )

@@ -21,7 +21,8 @@ import plain_port
 import record
 import torch
 
-from sdn_lib import distillation, fast, vgg
+from sdn_lib import distillation, fast
+from sdn_lib.experiments import cost
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 
@@ -157,19 +158,9 @@ def measure(cases: list[Case], steps: int, warm_up: int = 2) -> dict[Case, tuple
 
 def multiply_adds(case: Case) -> float:
     """Return the multiply-adds of a training step as the method is written, without tricks."""
-    shapes = vgg.shapes(case.depth, case.width, case.size)
-    with torch.device("meta"):
-        student = Student(case.depth, case.width, case.size, 1024, case.fc_width)
-        teacher = Teacher(case.depth, case.width)
-    made = {}
-    for who, network in (("student", student), ("teacher", teacher)):
-        made[who] = sum(
-            conv.weight.numel() * shapes[name][1] * shapes[name][2]
-            for name, conv in network.convs.items()
-        )
-    dense = sum(fc.weight.numel() for fc in student.fcs.values())
-    looks = 1 / case.together + (2 if case.stage == "stage_two" else 0)
-    return case.batch * (3 * (made["student"] + dense) + looks * made["teacher"])
+    return cost.multiply_adds(
+        case.stage, case.depth, case.width, case.size, case.fc_width, case.batch, case.together
+    )
 
 
 def rates() -> dict[str, float]:

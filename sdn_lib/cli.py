@@ -76,6 +76,9 @@ def parser() -> argparse.ArgumentParser:
     command = add("publish", _publish, "measure a profile of photographs, keep it in results/")
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
     command.add_argument("--attributes", type=Path, metavar="DIR", help="CUB's, for the colours")
+    command.add_argument(
+        "--as-they-are", metavar="DIR", help="the same photographs, prepared without --facing"
+    )
 
     command = add("generate", _generate, "paint every test caption of a profile of photographs")
     command.add_argument("folder", type=Path, help="where the pictures go; resumed when there")
@@ -237,7 +240,7 @@ def _publish(options: argparse.Namespace) -> None:
     profile = _profile(options)
     from sdn_lib.experiments import showcase
 
-    print(showcase.publish(profile, options.attributes))
+    print(showcase.publish(profile, options.attributes, options.as_they_are))
 
 
 def _generate(options: argparse.Namespace) -> None:

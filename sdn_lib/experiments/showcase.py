@@ -1,13 +1,15 @@
 """Results of record on photographs: measured where those are, shown where they are not, too.
 
 `results/PROFILE` holds `captions.txt`, captions in words of our own; `evaluation.json`, scores and
-gaps with their protocol; and `painted-STUDENT.png`, what each student paints of the captions, side
-by side. No photograph is among them.
+gaps with their protocol; `painted-STUDENT.png`, what each student paints of the captions, side by
+side; and the trained networks, with which a reader's own captions are painted. No photograph is
+among them, and no caption of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,13 @@ from PIL import Image
 from sdn_lib import devices, files, machine, profiles, runs
 from sdn_lib.captions import read_captions
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import impartial
+from sdn_lib.experiments import both_ways, impartial
 from sdn_lib.judging.gaps import heterogeneous_gap, homogeneous_gap, pooled_activations
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
+
+KEPT = ("teacher", "text", *runs.STUDENTS)
+"""The networks that are shipped."""
 
 FEW = 1000
 """Test photographs, at most, by which gaps are measured."""
@@ -32,30 +37,54 @@ def folder_of(profile: Profile) -> Path:
     return profile.shipped / profile.name
 
 
-def publish(profile: Profile, attributes: str | Path | None = None) -> Path:
-    """Measure the profile's students, paint its captions, keep both; return the folder.
+def publish(
+    profile: Profile, attributes: str | Path | None = None, as_they_are: str | None = None
+) -> Path:
+    """Measure the profile's students, paint its captions, keep both and the networks.
 
-    Raises SDNError where `captions.txt` is missing.
+    With `as_they_are`, a folder of the same photographs of which none was mirrored, another student
+    is trained on those, see `both_ways`. Returns the folder; SDNError where it has no
+    `captions.txt`.
     """
     folder = folder_of(profile)
     captions = read_captions(folder / "captions.txt")
     report = impartial.evaluate(profile, attributes=attributes)
     report["gaps"] = gaps(profile)
+    found = {name: runs.get(name, profile) for name in (*KEPT, "judge_text")}
     report["trainings"] = {
-        name: {key: config.get(key) for key in ("command", "seconds", "hardware", "commit")}
-        for name in ("teacher", "text", "judge_text", *runs.STUDENTS)
-        for config in [runs.get(name, profile).config]
+        name: {key: run.config.get(key) for key in ("command", "seconds", "hardware", "commit")}
+        for name, run in found.items()
     }
+    students = {name: runs.student(name, profile).model for name in runs.STUDENTS}
+    if as_they_are:
+        students[both_ways.FOLDER] = both_ways.as_they_are(profile, as_they_are)
+        report["facing"] = both_ways.distances(profile, as_they_are, students)
     report |= {"hardware": machine.hardware(), "versions": machine.versions()}
     report |= machine.git_state(profiles.ROOT)
-    encoder = runs.get("text", profile).model
-    for name in runs.STUDENTS:
-        pictures = runs.paint(runs.student(name, profile).model, encoder, captions)
+    for name, student in students.items():
+        pictures = runs.paint(student, found["text"].model, captions)
         strip = np.concatenate(list(runs.to_uint8(pictures)), axis=1)
         with files.writing(folder / f"painted-{name}.png") as partial:
             Image.fromarray(strip).save(partial, format="PNG", optimize=True)
+    for name in KEPT:
+        if found[name].folder != folder / name:
+            for path in found[name].folder.iterdir():
+                if path.name in ("config.json", "log.jsonl", "weights.safetensors"):
+                    with files.writing(folder / name / path.name) as partial:
+                        shutil.copyfile(path, partial)
     files.write_json(folder / "evaluation.json", report)
     return folder
+
+
+def networks(profile: Profile) -> dict[str, Any] | None:
+    """Return {'text', student: its shipped network}, None where they are not shipped.
+
+    Unlike `runs.get` it asks for no photographs.
+    """
+    folder, names = folder_of(profile), ("text", *runs.STUDENTS)
+    if not all((folder / name / "weights.safetensors").exists() for name in names):
+        return None
+    return {name: runs.load(name, profile, folder / name).model for name in names}
 
 
 @devices.own_defaults()
@@ -86,7 +115,7 @@ def gaps(profile: Profile) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def published(
-    profile: Profile, names: Sequence[str] = runs.STUDENTS
+    profile: Profile,
 ) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray]] | None:
     """Return the report, the captions and {student: uint8 (n, h, w, 3)}, None where none is kept.
 
@@ -98,7 +127,7 @@ def published(
     report = files.read_json(folder / "evaluation.json", remedy)
     captions = read_captions(folder / "captions.txt")
     painted = {}
-    for name in names:
+    for name in (*runs.STUDENTS, *[both_ways.FOLDER] * ("facing" in report)):
         path = folder / f"painted-{name}.png"
         try:
             strip = np.asarray(Image.open(path).convert("RGB"))

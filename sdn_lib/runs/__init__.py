@@ -3,7 +3,7 @@
 from sdn_lib.learning.tasks import images
 from sdn_lib.runs.data import data_of, dataset
 from sdn_lib.runs.networks import build
-from sdn_lib.runs.sampling import paint, paint_embeddings, to_uint8
+from sdn_lib.runs.sampling import paint, paint_embeddings, painter_of, to_uint8
 from sdn_lib.runs.settings import (
     NAMES,
     NEEDS,
@@ -45,6 +45,7 @@ __all__ = [
     "paint",
     "paint_embeddings",
     "painter",
+    "painter_of",
     "read_time_lapse",
     "step_cost",
     "student",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -29,6 +29,18 @@ def paint_embeddings(student: nn.Module, text: Tensor) -> Tensor:
             for part in text.split(BATCH)
         ]
     return torch.cat(parts)
+
+
+def painter_of(
+    encoder: CharCNNRNN, students: Mapping[str, nn.Module]
+) -> Callable[[str], dict[str, np.ndarray]]:
+    """Return what paints a caption with every student: {student: uint8 (h, w, 3)}."""
+
+    def painted(caption: str) -> dict[str, np.ndarray]:
+        text = encoder.encode([caption])
+        return {name: to_uint8(paint_embeddings(s, text))[0] for name, s in students.items()}
+
+    return painted
 
 
 def to_uint8(pictures: Tensor) -> np.ndarray:

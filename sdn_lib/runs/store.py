@@ -28,6 +28,7 @@ import torch
 from torch import nn
 
 from sdn_lib import devices, distillation, files, learning, machine, processes, profiles
+from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError, near
 from sdn_lib.learning import checkpoints
 from sdn_lib.profiles import Profile
@@ -41,7 +42,7 @@ from sdn_lib.runs.networks import (
     build_student,
     build_teacher,
 )
-from sdn_lib.runs.sampling import paint_embeddings, to_uint8
+from sdn_lib.runs.sampling import painter_of
 from sdn_lib.runs.settings import (
     NEEDS,
     STAGE,
@@ -204,17 +205,8 @@ def _train(name: str, profile: Profile) -> Run:
 
 def painter(profile: Profile) -> Callable[[str], dict[str, np.ndarray]]:
     """Return what paints a caption with every student: {student: uint8 (h, w, 3)}."""
-    encoder = get("text", profile).model
     students = {name: get(name, profile).model for name in STUDENTS}
-
-    def paint(caption: str) -> dict[str, np.ndarray]:
-        text = encoder.encode([caption])
-        return {
-            name: to_uint8(paint_embeddings(student, text))[0]
-            for name, student in students.items()
-        }
-
-    return paint
+    return painter_of(get("text", profile).model, students)
 
 
 @devices.own_defaults()
@@ -238,14 +230,16 @@ def train_live(name: str, profile: Profile) -> Run:
 
 @devices.own_defaults()
 def make_task(
-    name: str, profile: Profile, whole: bool = True
+    name: str, profile: Profile, whole: bool = True, data: prepared.Prepared | None = None
 ) -> tuple[learning.Task, Callable[[], nn.Module]]:
     """Return a run's task and the function that takes the finished network out of it.
 
     For a `whole` training of a student every caption is embedded beforehand, and after one of the
-    text encoder its embeddings are calibrated.
+    text encoder its embeddings are calibrated. `data` are other pictures of the same captions.
     """
-    data, settings = data_of(name, profile), train_config(name, profile)
+    settings = train_config(name, profile)
+    if data is None:
+        data = data_of(name, profile)
     needs = {need: get(need, profile) for need in NEEDS[name]}
     torch.manual_seed(settings.seed)
     if name == "evaluator":

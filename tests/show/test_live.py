@@ -56,7 +56,7 @@ def page(networks, captions, tmp_path_factory):
     encoder, students = networks
     folder = tmp_path_factory.mktemp("live")
     some = captions[:20]
-    live.export(folder / live.FOLDER, encoder, students, encoder.encode(some).numpy(), some)
+    live.export(folder / live.FOLDER, encoder, students, some)
     box = live.PaintBox(
         lambda line: {n: runs.to_uint8(runs.paint(s, encoder, [line]))[0] for n, s in
                       students.items()},

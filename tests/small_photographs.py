@@ -13,15 +13,16 @@ CLASSES, EACH, SIZE = 6, 3, 32
 COLOURS = ("red", "blue", "grey")
 
 
-def prepare(folder, embeddings=False):
+def prepare(folder, embeddings=False, mirrored=False, words="bird"):
     rng = np.random.default_rng(0)
     count = CLASSES * EACH
     classes = np.repeat(np.arange(1, CLASSES + 1), EACH)
     table = rng.standard_normal((count, 10, 64), dtype=np.float32)
+    images = rng.integers(256, size=(count, SIZE, SIZE, 3), dtype=np.uint8)
     return prepared.write(
         folder,
-        images=rng.integers(256, size=(count, SIZE, SIZE, 3), dtype=np.uint8),
-        captions=[[f"{COLOURS[c % 3]} bird {n} of kind {c}, line {k}" for k in range(10)]
+        images=images[:, :, ::-1] if mirrored else images,
+        captions=[[f"{COLOURS[c % 3]} {words} {n} of kind {c}, line {k}" for k in range(10)]
                   for n, c in enumerate(classes)],
         class_ids=classes,
         names=[f"bird_{n}" for n in range(count)],

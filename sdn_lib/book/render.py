@@ -55,6 +55,8 @@ def render(
         copy_mathjax(made / "_static" / "mathjax")
         if (source / try_it.PAGE).exists():
             try_it.export_networks(trained_as(place), made / live.FOLDER)
+            for name in try_it.PHOTOGRAPHS:
+                try_it.export_shipped(name, made / live.FOLDER / name)
         target = place.root / "_build" / "html"
         with files.alone(target):
             publish(made, target)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sdn_lib import runs
+from sdn_lib import profiles, runs
 from sdn_lib.book.pages import fill
+from sdn_lib.experiments import showcase
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
 from sdn_lib.show import live
@@ -19,6 +20,9 @@ NEAREST, ROUNDED = 2000, 50
 species by which it says what rounded weights do."""
 
 CAPTION = "a small red finch facing left with black wings, on a branch"
+PHOTOGRAPHS = ("birds64",)
+"""Profiles of photographs of which networks ship, each for the boxes of a folder of its own."""
+
 EXAMPLES = (
     "a large white owl in the snow, facing right. it has a yellow beak and an eye ring",
     "a heron with a blue back, a white breast and a crest by the water",
@@ -54,6 +58,12 @@ def rounding(profile: Profile) -> tuple[float, float]:
         made = runs.paint_embeddings(live.weights.quantised(student), rounded)
         found.append((made - runs.paint_embeddings(student, exact)).abs() * 255)
     return float(torch.stack(found).mean()), float(torch.stack(found).max())
+
+
+def export_shipped(name: str, folder: Path) -> dict[str, int]:
+    """Write the networks that ship with a profile of photographs into a folder, likewise."""
+    models = {key: run.model for key, run in showcase.shipped(profiles.load(name)).items()}
+    return live.export(folder, models.pop("text"), models)
 
 
 def export_networks(profile: Profile, folder: Path) -> dict[str, int]:

@@ -47,7 +47,7 @@ def publish(
     `captions.txt`.
     """
     folder = folder_of(profile)
-    captions = read_captions(folder / "captions.txt")
+    captions = read_own_captions(profile)
     report = impartial.evaluate(profile, attributes=attributes)
     report["gaps"] = gaps(profile)
     found = {name: runs.get(name, profile) for name in (*KEPT, "judge_text")}
@@ -76,15 +76,22 @@ def publish(
     return folder
 
 
-def networks(profile: Profile) -> dict[str, Any] | None:
-    """Return {'text', student: its shipped network}, None where they are not shipped.
+def shipped(profile: Profile) -> dict[str, runs.Run]:
+    """Return the text encoder and the students that ship with the profile, by name.
 
-    Unlike `runs.get` it asks for no photographs.
+    Unlike `runs.get` it asks for no photographs. Raises SDNError where no text encoder ships.
     """
-    folder, names = folder_of(profile), ("text", *runs.STUDENTS)
-    if not all((folder / name / "weights.safetensors").exists() for name in names):
-        return None
-    return {name: runs.load(name, profile, folder / name).model for name in names}
+    folder = folder_of(profile)
+    names = ("text", *runs.STUDENTS)
+    there = [name for name in names if (folder / name / "weights.safetensors").is_file()]
+    if "text" not in there:
+        raise SDNError(f"{folder} holds no trained networks: restore it, or use `sdn publish`")
+    return {name: runs.load(name, profile, folder / name) for name in there}
+
+
+def read_own_captions(profile: Profile) -> list[str]:
+    """Return the captions in words of our own that the profile's students paint."""
+    return read_captions(folder_of(profile) / "captions.txt")
 
 
 @devices.own_defaults()
@@ -125,7 +132,7 @@ def published(
     if not (folder / "evaluation.json").exists():
         return None
     report = files.read_json(folder / "evaluation.json", remedy)
-    captions = read_captions(folder / "captions.txt")
+    captions = read_own_captions(profile)
     painted = {}
     for name in (*runs.STUDENTS, *[both_ways.FOLDER] * ("facing" in report)):
         path = folder / f"painted-{name}.png"

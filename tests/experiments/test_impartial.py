@@ -96,7 +96,10 @@ def test_all_are_judged_alike(report):
 
 
 def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, monkeypatch, folder):
+    own = {name: runs.get(name, report.profile).model for name in ("text", *runs.STUDENTS)}
     monkeypatch.setattr(profiles, "ROOT", tmp_path)
+    with pytest.raises(SDNError, match="holds no trained networks"):
+        showcase.shipped(report.profile)
     kept = tmp_path / "results" / report.profile.name
     assert showcase.published(report.profile) is None
     with pytest.raises(SDNError, match="captions.txt"):
@@ -107,9 +110,11 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
     monkeypatch.setattr(runs, "dataset", None)
     found, captions, painted = showcase.published(report.profile)
     assert captions == ["a red bird", "a blue bird"] and set(painted) == set(runs.STUDENTS)
-    encoder = runs.get("text", report.profile).model
+    shipped = showcase.shipped(report.profile)
+    assert set(shipped) == set(own)
+    assert not list(kept.glob("*/time_lapse.*"))  # people's captions
     for name, pictures in painted.items():
-        made = runs.paint(runs.get(name, report.profile).model, encoder, captions)
+        made = runs.paint(own[name], shipped["text"].model, captions)
         np.testing.assert_array_equal(pictures, runs.to_uint8(made))
     assert set(found["gaps"]) == {"untrained", *runs.STUDENTS}
     assert set(found["gaps"]["stage_two"]) == {"heterogeneous", "homogeneous"}

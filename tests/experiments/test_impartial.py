@@ -127,6 +127,17 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
         showcase.published(report.profile)
 
 
+def test_the_networks_that_ship_are_those_of_their_profile(monkeypatch):
+    p = profiles.load("birds64")
+    shipped = showcase.shipped(p)
+    assert {"text", "stage_one", "stage_two"} <= set(shipped)
+    for name, run in shipped.items():
+        data = SimpleNamespace(checksum=run.config["data"], arrays={})
+        monkeypatch.setattr(runs.settings, "dataset", lambda _, data=data: data)
+        expected = runs.expected_config(name, p)
+        assert not runs.first_difference(run.config["settings"], expected), name
+
+
 def test_it_is_about_photographs(report):
     with pytest.raises(SDNError, match="has no photographs"):
         impartial.evaluate(profiles.load("smoke"))

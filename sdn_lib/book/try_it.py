@@ -20,15 +20,16 @@ NEAREST, ROUNDED = 2000, 50
 species by which it says what rounded weights do."""
 
 CAPTION = "a small red finch facing left with black wings, on a branch"
-PHOTOGRAPHS = ("birds64",)
-"""Profiles of photographs of which networks ship, each for the boxes of a folder of its own."""
-
 EXAMPLES = (
     "a large white owl in the snow, facing right. it has a yellow beak and an eye ring",
     "a heron with a blue back, a white breast and a crest by the water",
     "this is a yellow duck with a green crown on the water, facing left",
     "a hummingbird with a purple crown and green wings among green leaves",
 )
+
+
+PHOTOGRAPHS = ("birds64",)
+"""Profiles of photographs of which networks ship, each for the boxes of a folder of its own."""
 
 
 def try_page(page: Path, profile: Profile) -> str:
@@ -62,8 +63,9 @@ def rounding(profile: Profile) -> tuple[float, float]:
 
 def export_shipped(name: str, folder: Path) -> dict[str, int]:
     """Write the networks that ship with a profile of photographs into a folder, likewise."""
-    models = {key: run.model for key, run in showcase.shipped(profiles.load(name)).items()}
-    return live.export(folder, models.pop("text"), models)
+    shipped = showcase.shipped(profiles.load(name))
+    students = {key: shipped[key].model for key in runs.STUDENTS}
+    return live.export(folder, shipped["text"].model, students)
 
 
 def export_networks(profile: Profile, folder: Path) -> dict[str, int]:

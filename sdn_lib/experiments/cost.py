@@ -11,15 +11,16 @@ from sdn_lib.runs.settings import STAGE
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
 
-CARD = "a card of 312 bf16 TFLOP/s, as an NVIDIA A100 has on paper"
-RATE = 312e12 / 2
-"""Multiply-adds a second of that card."""
+CARD = "an NVIDIA A100"
+RATES = {"bf16": 312e12 / 2, "fp32": 156e12 / 2}
+"""Multiply-adds a second of that card on paper; in fp32 those of TF32, which PyTorch's convolutions
+take by default."""
 
 SHARE = 0.3
 """The share of its rate that a training of this kind is taken to reach."""
 
 PRICE = 1.5
-"""Dollars an hour, an assumption: what such a card costs to rent differs by a factor of three."""
+"""Dollars an hour, an assumption: what such a card costs to rent differs widely."""
 
 
 def multiply_adds(
@@ -35,18 +36,18 @@ def multiply_adds(
     student, teacher = _networks(depth, width, size, fc_width)
     convolutions = {
         who: sum(
-            conv.weight.numel() * shapes[name][1] * shapes[name][2]
+            conv.get_parameter("weight").numel() * shapes[name][1] * shapes[name][2]
             for name, conv in network.convs.items()
         )
         for who, network in (("student", student), ("teacher", teacher))
     }
-    dense = sum(fc.weight.numel() for fc in student.fcs.values())
+    dense = sum(fc.get_parameter("weight").numel() for fc in student.fcs.values())
     looks = {"pixels": 0.0, "stage_one": 1 / together, "stage_two": 2 + 1 / together}[stage]
     return batch * (3 * (convolutions["student"] + dense) + looks * convolutions["teacher"])
 
 
 def memory(stage: str, depth: int, width: float, size: int, fc_width: int, batch: int) -> float:
-    """Return the bytes that a step in bf16 needs at least: weights, and what is kept for gradients.
+    """Return the bytes that a step in fp32 needs at least: weights, and what is kept for gradients.
 
     Float32 weights and Adam's two moments; the teacher's weights; and every tensor that autograd
     keeps, each once, when the backward pass begins (gradients come as these go). The work space of
@@ -63,10 +64,7 @@ def memory(stage: str, depth: int, width: float, size: int, fc_width: int, batch
     with torch.device("meta"):
         text, image = torch.empty(batch, 1024), torch.empty(batch, 3, size, size)
         image = image.contiguous(memory_format=torch.channels_last)
-        with (
-            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-            torch.autocast("cpu", torch.bfloat16),
-        ):
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             losses = distillation.STAGES[stage](student, teacher, text, image)
             held = losses.total  # as long as the graph lives, so do its tensors
     del held
@@ -75,9 +73,13 @@ def memory(stage: str, depth: int, width: float, size: int, fc_width: int, batch
     return sum(kept.values()) + 12 * learned + 4 * fixed
 
 
-def hours(profile: Profile, name: str, rate: float = RATE * SHARE) -> float:
-    """Return the hours of a student's training at so many multiply-adds a second."""
+def hours(profile: Profile, name: str, rate: float | None = None) -> float:
+    """Return the hours of a student's training at `rate` multiply-adds a second.
+
+    By default SHARE of the card's rate in the training's precision.
+    """
     training, n = getattr(profile, name), profile.network
+    rate = rate or SHARE * RATES[training.precision]
     step = multiply_adds(
         STAGE[name], n.depth, n.width, profile.data.size, n.fc_width, training.batch
     )

@@ -8,6 +8,7 @@ among them, and no caption of one.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from PIL import Image
 
 from sdn_lib import devices, files, machine, profiles, runs
 from sdn_lib.captions import read_captions
+from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments import both_ways, impartial
 from sdn_lib.judging.gaps import heterogeneous_gap, homogeneous_gap, pooled_activations
@@ -27,6 +29,8 @@ from sdn_lib.randomness import stream
 
 KEPT = ("teacher", "text", *runs.STUDENTS)
 """The networks that are shipped."""
+
+REMEDY = "restore it, or measure again with `sdn publish`"
 
 FEW = 1000
 """Test photographs, at most, by which gaps are measured."""
@@ -55,7 +59,7 @@ def publish(
         name: {key: run.config.get(key) for key in ("command", "seconds", "hardware", "commit")}
         for name, run in found.items()
     }
-    students = {name: runs.student(name, profile).model for name in runs.STUDENTS}
+    students = {name: found[name].model for name in runs.STUDENTS}
     if as_they_are:
         students[both_ways.FOLDER] = both_ways.as_they_are(profile, as_they_are)
         report["facing"] = both_ways.distances(profile, as_they_are, students)
@@ -66,27 +70,42 @@ def publish(
         strip = np.concatenate(list(runs.to_uint8(pictures)), axis=1)
         with files.writing(folder / f"painted-{name}.png") as partial:
             Image.fromarray(strip).save(partial, format="PNG", optimize=True)
-    for name in KEPT:
-        if found[name].folder != folder / name:
-            for path in found[name].folder.iterdir():
-                if path.name in ("config.json", "log.jsonl", "weights.safetensors"):
-                    with files.writing(folder / name / path.name) as partial:
-                        shutil.copyfile(path, partial)
+    for name, file in itertools.product(KEPT, ("config.json", "log.jsonl", "weights.safetensors")):
+        with files.writing(folder / name / file) as partial:
+            shutil.copyfile(found[name].folder / file, partial)
+    files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
     files.write_json(folder / "evaluation.json", report)
     return folder
 
 
-def shipped(profile: Profile) -> dict[str, runs.Run]:
-    """Return the text encoder and the students that ship with the profile, by name.
+def facts_of(data: prepared.Prepared) -> dict[str, Any]:
+    """Return what may be told of photographs without them: how many, of how many kinds, how shown.
 
-    Unlike `runs.get` it asks for no photographs. Raises SDNError where no text encoder ships.
+    {'checksum', 'size', 'facing', 'train' and 'test': {'photographs', 'kinds'}}.
+    """
+    facts = {"checksum": data.checksum, "size": data.size}
+    for split in prepared.SPLITS:
+        rows = data.indices(split)
+        kinds = len(np.unique(data.class_ids[rows]))
+        facts[split] = {"photographs": len(rows), "kinds": kinds}
+    return facts | {"facing": data.manifest["source"].get("facing")}
+
+
+def read_facts(profile: Profile) -> dict[str, Any]:
+    """Return what `facts_of` said of the photographs that the shipped networks learned from."""
+    return files.read_json(folder_of(profile) / "data.json", REMEDY)
+
+
+def shipped(profile: Profile) -> dict[str, runs.Run]:
+    """Return the networks that ship with the profile, by name.
+
+    Unlike `runs.get` it asks for no photographs. Raises SDNError where one is missing.
     """
     folder = folder_of(profile)
-    names = ("text", *runs.STUDENTS)
-    there = [name for name in names if (folder / name / "weights.safetensors").is_file()]
-    if "text" not in there:
-        raise SDNError(f"{folder} holds no trained networks: restore it, or use `sdn publish`")
-    return {name: runs.load(name, profile, folder / name) for name in there}
+    for name in KEPT:
+        if not (folder / name / "weights.safetensors").is_file():
+            raise SDNError(f"{folder} holds no trained {name}: {REMEDY}")
+    return {name: runs.load(name, profile, folder / name) for name in KEPT}
 
 
 def read_own_captions(profile: Profile) -> list[str]:
@@ -121,17 +140,15 @@ def gaps(profile: Profile) -> dict[str, dict[str, dict[str, float]]]:
     return found
 
 
-def published(
-    profile: Profile,
-) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray]] | None:
+def published(profile: Profile) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray]] | None:
     """Return the report, the captions and {student: uint8 (n, h, w, 3)}, None where none is kept.
 
     Raises SDNError where a file is damaged, or the strips do not fit the captions.
     """
-    folder, remedy = folder_of(profile), "restore it, or measure again with `sdn publish`"
+    folder = folder_of(profile)
     if not (folder / "evaluation.json").exists():
         return None
-    report = files.read_json(folder / "evaluation.json", remedy)
+    report = files.read_json(folder / "evaluation.json", REMEDY)
     captions = read_own_captions(profile)
     painted = {}
     for name in (*runs.STUDENTS, *[both_ways.FOLDER] * ("facing" in report)):
@@ -139,8 +156,8 @@ def published(
         try:
             strip = np.asarray(Image.open(path).convert("RGB"))
         except OSError as error:
-            raise SDNError(f"{path} cannot be read ({error}): {remedy}") from None
+            raise SDNError(f"{path} cannot be read ({error}): {REMEDY}") from None
         if strip.shape[1] != len(captions) * strip.shape[0]:
-            raise SDNError(f"{path} does not hold {len(captions)} pictures: {remedy}")
+            raise SDNError(f"{path} does not hold {len(captions)} pictures: {REMEDY}")
         painted[name] = np.stack(np.split(strip, len(captions), axis=1))
     return report, captions, painted

@@ -1,7 +1,11 @@
-"""The student of photographs that face both ways differs in those photographs alone."""
+"""The student of photographs that face both ways differs in those photographs alone.
+
+On the CPU and on another device.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import nullcontext
 
 import pytest
@@ -22,8 +26,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def p(folder):
-    return profile_of(folder / "turned")
+def p(folder, device):
+    own = f"{folder}/runs-{device.type}"
+    return dataclasses.replace(profile_of(folder / "turned"), output_dir=own)
 
 
 def painted(student, p):
@@ -38,6 +43,7 @@ def test_it_is_the_profiles_own_student_on_other_pictures(p, folder):
     (p.runs / both_ways.FOLDER).rename(p.runs / "same")
     other = both_ways.as_they_are(p, str(folder / "plain"))
     assert float((painted(other, p) - own).abs().mean()) > 0.02
+    again = both_ways.as_they_are(p, str(folder / "plain"))
     again = both_ways.as_they_are(p, str(folder / "plain"))
     assert torch.equal(painted(again, p), painted(other, p))
 

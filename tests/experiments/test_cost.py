@@ -37,3 +37,5 @@ def test_hours_are_steps_times_work_over_the_rate():
     step = cost.multiply_adds("stage_one", n.depth, n.width, 224, n.fc_width, p.stage_one.batch)
     assert cost.hours(p, "stage_one", step) == pytest.approx(p.stage_one.steps / 3600)
     assert cost.hours(p, "stage_two") > cost.hours(p, "stage_one")
+    quick = profiles.load("birds", stage_one__precision="bf16")
+    assert cost.hours(quick, "stage_one") == pytest.approx(cost.hours(p, "stage_one") / 2)

@@ -98,7 +98,7 @@ def test_all_are_judged_alike(report):
 def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, monkeypatch, folder):
     own = {name: runs.get(name, report.profile).model for name in ("text", *runs.STUDENTS)}
     monkeypatch.setattr(profiles, "ROOT", tmp_path)
-    with pytest.raises(SDNError, match="holds no trained networks"):
+    with pytest.raises(SDNError, match="holds no trained teacher"):
         showcase.shipped(report.profile)
     kept = tmp_path / "results" / report.profile.name
     assert showcase.published(report.profile) is None
@@ -111,7 +111,10 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
     found, captions, painted = showcase.published(report.profile)
     assert captions == ["a red bird", "a blue bird"] and set(painted) == set(runs.STUDENTS)
     shipped = showcase.shipped(report.profile)
-    assert set(shipped) == set(own)
+    assert set(shipped) == {"teacher", *own}
+    facts = showcase.read_facts(report.profile)
+    assert facts["train"] == {"photographs": 4 * EACH, "kinds": 4}
+    assert facts["test"]["kinds"] == CLASSES - 4 and facts["facing"] is None
     assert not list(kept.glob("*/time_lapse.*"))  # people's captions
     for name, pictures in painted.items():
         made = runs.paint(own[name], shipped["text"].model, captions)
@@ -130,7 +133,8 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
 def test_the_networks_that_ship_are_those_of_their_profile(monkeypatch):
     p = profiles.load("birds64")
     shipped = showcase.shipped(p)
-    assert {"text", "stage_one", "stage_two"} <= set(shipped)
+    assert set(shipped) == {"teacher", "text", *runs.STUDENTS}
+    assert showcase.read_facts(p)["checksum"] == shipped["text"].config["data"]
     for name, run in shipped.items():
         data = SimpleNamespace(checksum=run.config["data"], arrays={})
         monkeypatch.setattr(runs.settings, "dataset", lambda _, data=data: data)

@@ -122,9 +122,9 @@ def test_the_paper_s_schedule():
     assert birds.network.preprocessing == "imagenet"
 
 
-def test_a_teacher_may_learn_from_the_photographs(home, monkeypatch):
-    prepare(home / "taught")
-    p = profile_of(home / "taught", photo_teacher=True, teacher__batch=4)
+def test_a_teacher_may_learn_from_the_photographs(home, monkeypatch, device):
+    taught = prepare(home / f"taught-{device.type}").folder
+    p = profile_of(taught, photo_teacher=True, teacher__batch=4)
     looked = np.random.default_rng(0).normal(size=(len(runs.dataset(p).indices("train")), 5))
     monkeypatch.setattr(runs.store.published, "imagenet_features", lambda profile: looked)
     run = runs.get("teacher", p)

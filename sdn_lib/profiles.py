@@ -207,7 +207,7 @@ class Profile(Config):
     evaluation: EvaluationConfig = field(
         default_factory=lambda: EvaluationConfig(streams="numbered")
     )
-    live_steps: int = setting(in_range(1), 200)
+    live_steps: int = setting(in_range(1), 80)
     seed: int = setting(SEED, 0)
     photos: str | None = setting(NOT_BLANK, None)
     photo_teacher: bool = False

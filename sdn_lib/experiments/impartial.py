@@ -7,7 +7,8 @@ whether a painted bird has the primary colour that its caption names, of a linea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,14 @@ from sdn_lib.runs.published import JUDGE, imagenet_features
 FEW = 500
 """Pictures whose kernel distance is measured: its cost grows with their square."""
 
+MANY = 1000
+"""Draws of an interval that is wider than 95 %: its ends lie far out."""
+
+MEASURES = ("kernel", "r_precision", "colour")
+"""The measures that have intervals."""
+
+WRONG = "wrong caption"
+
 
 @devices.own_defaults()
 def evaluate(
@@ -45,7 +54,9 @@ def evaluate(
     painted. {'scores': {who: {measure: value or (value, low, high)}}, 'protocol': ...}, where who
     is a student, 'real' (the photographs themselves), 'wrong caption' (the last student's pictures
     of captions of other kinds) or 'mean' (the mean training photograph, again and again). Intervals
-    are over kinds. 'colour' is asked where `attributes` names the folder with CUB's attributes.
+    are over kinds. 'differences': [{'of', 'from', measure: (value, low, high)}], of every student
+    from those before it and of the last one from the wrong captions; all these intervals hold
+    together with 95 %. 'colour' is asked where `attributes` names the folder with CUB's attributes.
     Raises SDNError for a profile without photographs and where a package is missing.
     """
     if profile.photos is None:
@@ -60,13 +71,17 @@ def evaluate(
     shown: dict[str, Callable[[], np.ndarray]] = {
         "real": lambda: np.asarray(data.images[rows]),
         **{name: _painter(student, encoder, lines) for name, student in students.items()},
-        "wrong caption": _painter(
-            students[names[-1]], encoder, [lines[k] for k in _elsewhere(kinds, draw)]
-        ),
+        WRONG: _painter(students[names[-1]], encoder, [lines[k] for k in _elsewhere(kinds, draw)]),
         "mean": lambda: _mean(data, len(rows)),
     }
+    answers = {who: jury.ask(pictures(), lines) for who, pictures in shown.items()}
+    pairs = [(b, a) for a, b in itertools.combinations(names, 2)] + [(names[-1], WRONG)]
+    level = 1 - 0.05 / (len(pairs) * (len(MEASURES) - (attributes is None)))
     return {
-        "scores": {who: jury.judge(pictures(), lines) for who, pictures in shown.items()},
+        "scores": {who: jury.scores(found) for who, found in answers.items()},
+        "differences": [
+            {"of": a, "from": b} | jury.differences(answers[a], answers[b], level) for a, b in pairs
+        ],
         "protocol": protocol(
             data=data.checksum,
             split="test: kinds that no training photograph shows",
@@ -82,6 +97,7 @@ def evaluate(
             r_precision=f"its own caption before {among - 1} of other kinds, second text encoder",
             colour="the primary colour of the kind, where the caption has its word",
             intervals="95 %, from halves of the kinds",
+            differences=f"the first less the second, {level:.4%} intervals: together 95 %",
             weights={
                 name: files.checksum(runs.get(name, profile).folder / "weights.safetensors")[:16]
                 for name in ("judge_text", "text", *names)
@@ -134,38 +150,68 @@ class Jury:
         with devices.borrowed(self.network) as device:
             return networks.outputs(self.network, [pictures], device)["features"]
 
-    def judge(self, pictures: np.ndarray, lines: Sequence[str]) -> dict[str, Any]:
-        """Return every measure of pictures painted of `lines`, one of each test photograph."""
+    def ask(self, pictures: np.ndarray, lines: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the answers to pictures painted of `lines`, one of each test photograph.
+
+        'seen' float (n, 1280), 'r_precision' float (n,) that is 1 where its own caption is nearest
+        and, where colours are known, 'colour' (n,) that is 1 where the named one is seen, NaN where
+        the caption does not name it.
+        """
         seen = self.look(pictures)
         captions = self.reader.encode(list(lines)).numpy() - self.middle
         draw = stream("others", 0)
         nearest = own_caption_nearest(
             self.to_text(seen), captions, self.kinds, draw, min(self.among, self._others() + 1)
         )
-        few, groups = self.few, self.kinds[self.few]
-        found: dict[str, Any] = {
-            "frechet": frechet_distance(self.real, seen),
-            "kernel": interval(kernel_distance, self.real[few], seen[few], groups=groups),
-            "r_precision": interval(_share, nearest, groups=self.kinds),
-        }
+        found = {"seen": seen, "r_precision": nearest.astype(float)}
         if self.colours:
             wanted = self.of_kind[self.kinds - 1]
             pairs = zip(lines, wanted, strict=True)
             named = np.array([names_colour(line, self.colours[k]) for line, k in pairs])
-            right = self.to_colour(seen) == wanted
-            found["colour"] = interval(_share, right[named], groups=self.kinds[named])
-            commonest = np.bincount(wanted[named]).argmax()
-            found["colour_chance"] = float((wanted[named] == commonest).mean())
+            found["colour"] = np.where(named, self.to_colour(seen) == wanted, np.nan)
+        return found
+
+    def scores(self, answers: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Return every measure of one painter's answers."""
+        few, groups = self.few, self.kinds[self.few]
+        found: dict[str, Any] = {
+            "frechet": frechet_distance(self.real, answers["seen"]),
+            "kernel": interval(
+                kernel_distance, self.real[few], answers["seen"][few], groups=groups
+            ),
+            "r_precision": interval(np.mean, answers["r_precision"], groups=self.kinds),
+        }
+        if self.colours:
+            named = np.isfinite(answers["colour"])
+            found["colour"] = interval(np.mean, answers["colour"][named], groups=self.kinds[named])
+            wanted = self.of_kind[self.kinds[named] - 1]
+            found["colour_chance"] = float((wanted == np.bincount(wanted).argmax()).mean())
             found["colour_captions"] = int(named.sum())
+        return found
+
+    def differences(
+        self, ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], level: float
+    ) -> dict[str, tuple[float, float, float]]:
+        """Return {measure: (value, low, high)} of the first's measures less the second's."""
+        few, groups = self.few, self.kinds[self.few]
+
+        def nearer(real: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+            return kernel_distance(real, a) - kernel_distance(real, b)
+
+        samples = self.real[few], ours["seen"][few], theirs["seen"][few]
+        found = {"kernel": interval(nearer, *samples, groups=groups, level=level, draws=MANY)}
+        for measure in ("r_precision", "colour"):
+            if measure in ours:
+                apart = ours[measure] - theirs[measure]
+                asked = np.isfinite(apart)
+                found[measure] = interval(
+                    np.mean, apart[asked], groups=self.kinds[asked], level=level, draws=MANY
+                )
         return found
 
     def _others(self) -> int:
         """Return how many captions of other kinds every caption has at least."""
         return int(len(self.kinds) - np.unique(self.kinds, return_counts=True)[1].max())
-
-
-def _share(right: np.ndarray) -> float:
-    return float(right.mean())
 
 
 def _painter(student: Any, encoder: Any, lines: list[str]) -> Callable[[], np.ndarray]:

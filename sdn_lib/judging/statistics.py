@@ -13,6 +13,8 @@ DIRECTION = {
     "accuracy": 1,
     "frechet": -1,
     "kernel": -1,
+    "r_precision": 1,
+    "colour": 1,
     "heterogeneous": -1,
     "homogeneous": -1,
     "detail": -1,

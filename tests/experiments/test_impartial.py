@@ -91,6 +91,16 @@ def test_all_are_judged_alike(report):
     assert found["protocol"]["pictures"] == test and found["protocol"]["kinds"] == CLASSES - 4
     assert set(found["protocol"]["weights"]) == {"judge_text", "text", *runs.STUDENTS}
     json.dumps(found)
+    pairs = [(row["of"], row["from"]) for row in found["differences"]]
+    assert pairs[-2:] == [("stage_two", "stage_one"), ("stage_two", "wrong caption")]
+    assert ("stage_one", "baseline") in pairs and len(pairs) == 4
+    for row in found["differences"]:
+        of, other = (found["scores"][row[key]] for key in ("of", "from"))
+        for measure in impartial.MEASURES:
+            value, low, high = row[measure]
+            assert low <= high
+            assert value == pytest.approx(of[measure][0] - other[measure][0], abs=1e-6)
+    assert "99.5833% intervals" in found["protocol"]["differences"]  # of twelve comparisons
     table = impartial.to_table(found)
     assert "stage_two" in table and f"{test} captions of {CLASSES - 4} unseen kinds" in table
 

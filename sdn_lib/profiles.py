@@ -3,7 +3,8 @@
 `smoke` proves that everything runs; `cpu` is the book on two cores; `gpu` is the same path at a
 larger size. `birds` and `flowers` are the paper's experiments on photographs, `birds64` and
 `flowers64` small ones for two cores, `authors` what the authors' code does with its quirks, and
-`rehearsal` walks the same path with a handful of photos.
+`rehearsal` walks the same path with a handful of photos. `robust` is `cpu` with a teacher that has
+learned under noise, and larger batches.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -166,16 +167,15 @@ def _student(steps: int, **changes) -> TrainConfig:
     return TrainConfig(steps, **{**settings, "checkpoint_every": 1000, **changes})
 
 
-def _shipped(training: TrainConfig) -> TrainConfig:
-    """Return a training with the streams that the shipped networks were trained with."""
-    return dataclasses.replace(training, streams="numbered")
+LARGER: dict[str, Any] = {"batch": 64, "image_weight": 2.0, "checkpoint_every": 250}
+SHIPPED: dict[str, Any] = {"streams": "numbered"}  # of the trainings that ship with `cpu`
 
 
 @dataclass(frozen=True)
 class Profile(Config):
     """A named set of all settings; `seed` is for sampling and live runs in the chapters.
 
-    `teacher_data` and `judge_data` are birds of the teacher's and the evaluator's own, as ImageNet
+    `teacher_data` and `judge_data` are birds of the teacher's and the evaluators' own, as ImageNet
     is not the data that a student of the paper learns from. Trained runs have seeds of their own,
     so that another `seed` still finds them. `live_steps` is the length of the short trainings that
     a chapter runs before your eyes. `photos` names a prepared folder of photographs, from the
@@ -185,28 +185,21 @@ class Profile(Config):
     """
 
     name: str = setting(NAME)
-    data: DataConfig = field(default_factory=DataConfig)
-    teacher_data: DataConfig = field(default_factory=lambda: _own_birds(seed=2000))
-    judge_data: DataConfig = field(default_factory=lambda: _own_birds(seed=1000))
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    evaluator: TrainConfig = field(
-        default_factory=lambda: _shipped(TrainConfig(2000, learning_rate=2e-3, seed=100))
+    data: DataConfig = DataConfig()
+    teacher_data: DataConfig = _own_birds(seed=2000)
+    judge_data: DataConfig = _own_birds(seed=1000)
+    network: NetworkConfig = NetworkConfig()
+    evaluator: TrainConfig = TrainConfig(2000, learning_rate=2e-3, seed=100, **SHIPPED)
+    second_evaluator: TrainConfig = TrainConfig(3000, learning_rate=2e-3, noise=0.25, seed=101)
+    teacher: TrainConfig = TrainConfig(3000, seed=1, **SHIPPED)
+    text: TrainConfig = TrainConfig(4000, seed=2, **SHIPPED)
+    judge_text: TrainConfig = TrainConfig(2000, learning_rate=5e-4, seed=102)
+    stage_one: TrainConfig = _student(8000, seed=3, **SHIPPED)
+    stage_two: TrainConfig = _student(
+        10000, learning_rate=1e-3, image_weight=20.0, seed=4, **SHIPPED
     )
-    teacher: TrainConfig = field(default_factory=lambda: _shipped(TrainConfig(3000, seed=1)))
-    text: TrainConfig = field(default_factory=lambda: _shipped(TrainConfig(4000, seed=2)))
-    judge_text: TrainConfig = field(
-        default_factory=lambda: TrainConfig(2000, learning_rate=5e-4, seed=102)
-    )
-    stage_one: TrainConfig = field(default_factory=lambda: _shipped(_student(8000, seed=3)))
-    stage_two: TrainConfig = field(
-        default_factory=lambda: _shipped(
-            _student(10000, learning_rate=1e-3, image_weight=20.0, seed=4)
-        )
-    )
-    baseline: TrainConfig = field(default_factory=lambda: _shipped(_student(30670, seed=3)))
-    evaluation: EvaluationConfig = field(
-        default_factory=lambda: EvaluationConfig(streams="numbered")
-    )
+    baseline: TrainConfig = _student(30670, seed=3, **SHIPPED)
+    evaluation: EvaluationConfig = EvaluationConfig(streams="numbered")
     live_steps: int = setting(in_range(1), 80)
     seed: int = setting(SEED, 0)
     photos: str | None = setting(NOT_BLANK, None)
@@ -282,14 +275,13 @@ def _paper(dataset: str, pairs: int, epochs: tuple[int, int] = (100, 100), **net
 
 def _small(dataset: str) -> Profile:
     """Return the paper's experiment on photographs for two cores: 64 pixels, its own teacher."""
-    recipe = {"batch": 64, "image_weight": 2.0, "checkpoint_every": 250}
     return Profile(
         name=f"{dataset}64",
         teacher=TrainConfig(3000, noise=0.15, seed=1),
         text=TrainConfig(1500, learning_rate=5e-4, seed=2),
-        stage_one=_student(700, seed=3, **recipe),
-        stage_two=_student(1200, seed=4, learning_rate=1e-3, **recipe),
-        baseline=_student(3334, seed=3, **recipe),
+        stage_one=_student(700, seed=3, **LARGER),
+        stage_two=_student(1200, seed=4, learning_rate=1e-3, **LARGER),
+        baseline=_student(3334, seed=3, **LARGER),
         photos=f"data/{dataset}-64",
         photo_teacher=True,
     )
@@ -303,6 +295,7 @@ PROFILES = {
         judge_data=_own_birds(size=32, species=24, test_species=8, seed=1000),
         network=NetworkConfig(width=1 / 16, fc_width=64, text_dim=64),
         evaluator=_short(20, seed=100),
+        second_evaluator=_short(20, seed=101),
         teacher=_short(20, seed=1),
         text=_short(10, seed=2),
         stage_one=_student(10, log_every=1, seed=3),
@@ -324,6 +317,15 @@ PROFILES = {
         stage_one=_student(10000, batch=32, seed=3),
         stage_two=_student(20000, batch=32, learning_rate=5e-4, image_weight=20.0, seed=4),
         baseline=_student(53400, batch=32, seed=3),
+    ),
+    "robust": Profile(
+        name="robust",
+        evaluator=TrainConfig(3000, learning_rate=2e-3, noise=0.25, seed=100),
+        teacher=TrainConfig(3000, noise=0.25, seed=1),
+        text=TrainConfig(2000, seed=2),
+        stage_one=_student(1500, seed=3, **LARGER),
+        stage_two=_student(5000, seed=4, learning_rate=1e-3, **LARGER),
+        baseline=_student(12000, seed=3, **LARGER),
     ),
     "birds64": _small("birds"),
     "flowers64": _small("flowers"),

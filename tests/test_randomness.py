@@ -43,4 +43,5 @@ def test_the_order_of_batches_is_its_own_stream():
 @pytest.mark.parametrize("name", runs.NAMES)
 def test_new_trainings_are_labelled_and_those_that_ship_are_numbered(name):
     assert getattr(profiles.PROFILES["smoke"], name).streams == "labelled"
-    assert getattr(profiles.PROFILES["cpu"], name).streams == "numbered"
+    ships = (profiles.ROOT / "results" / "cpu" / name).is_dir()
+    assert getattr(profiles.PROFILES["cpu"], name).streams == ("numbered" if ships else "labelled")

@@ -1,7 +1,7 @@
-"""The evaluator: a network of another kind than the teacher that reads attributes off pictures.
+"""The evaluators: networks of other kinds than the teacher that read attributes off pictures.
 
-A small RegNet, trained with another seed than the teacher's. Attribute accuracy asks whether a
-picture shows what its caption names.
+A small RegNet and, to check what it says, a small DenseNet, each trained with a seed of its own.
+Attribute accuracy asks whether a picture shows what its caption names.
 """
 
 from __future__ import annotations
@@ -13,29 +13,49 @@ import torch
 from torch import Tensor, nn
 
 from sdn_lib import devices
-from sdn_lib.errors import SDNError
+from sdn_lib.errors import SDNError, near
+
+
+def _regnet() -> tuple[nn.Module, int]:
+    # Here, as it takes longer to import than all else but PyTorch.
+    from torchvision.models.regnet import BlockParams, RegNet
+
+    params = BlockParams.from_init_params(
+        depth=9, w_0=24, w_a=24.0, w_m=2.2, group_width=8, se_ratio=0.25
+    )
+    trunk = RegNet(params, num_classes=1)
+    width = trunk.fc.in_features
+    trunk.fc = nn.Identity()
+    return trunk, width
+
+
+def _densenet() -> tuple[nn.Module, int]:
+    from torchvision.models.densenet import DenseNet
+
+    trunk = DenseNet(growth_rate=24, block_config=(4, 4, 4), num_init_features=48, num_classes=1)
+    width = trunk.classifier.in_features
+    trunk.classifier = nn.Identity()
+    return trunk, width
+
+
+TRUNKS = {"regnet": _regnet, "densenet": _densenet}
 
 
 class Evaluator(nn.Module):
-    """A small RegNet with one linear head an attribute.
+    """A small RegNet, or the DenseNet that checks on it, with one linear head an attribute.
 
     `evaluator(images)` takes (batch, 3, height, width) RGB 0..1 and returns {attribute: logits};
-    `features(images)` returns (batch, 256). Source: Radosavovic et al. 2020, torchvision's code.
+    `features(images)` returns (batch, num_features). Raises SDNError for another `kind` than
+    'regnet' and 'densenet'. Source: Radosavovic et al. 2020, Huang et al. 2017, torchvision's code.
     """
 
-    def __init__(self, attributes: Mapping[str, Sequence[str]]) -> None:
-        # Here, as it takes longer to import than all else but PyTorch.
-        from torchvision.models.regnet import BlockParams, RegNet
-
+    def __init__(self, attributes: Mapping[str, Sequence[str]], kind: str = "regnet") -> None:
         super().__init__()
-        params = BlockParams.from_init_params(
-            depth=9, w_0=24, w_a=24.0, w_m=2.2, group_width=8, se_ratio=0.25
-        )
-        self.trunk = RegNet(params, num_classes=1)
-        width = self.trunk.fc.in_features
-        self.trunk.fc = nn.Identity()
-        self.heads = nn.ModuleDict({k: nn.Linear(width, len(v)) for k, v in attributes.items()})
-        self.num_features = width
+        if kind not in TRUNKS:
+            raise SDNError(f"unknown evaluator {kind!r}: {near(kind, TRUNKS)}")
+        self.trunk, self.num_features = TRUNKS[kind]()
+        heads = {k: nn.Linear(self.num_features, len(v)) for k, v in attributes.items()}
+        self.heads = nn.ModuleDict(heads)
 
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features (batch, num_features)."""

@@ -10,6 +10,9 @@ from sdn_lib.errors import SDNError
 from sdn_lib.profiles import DataConfig, Profile
 from sdn_lib.progress import Progress
 
+EVALUATORS = {"evaluator": "regnet", "second_evaluator": "densenet"}
+"""The runs that judge painted birds, and their architectures."""
+
 
 def dataset(profile: Profile) -> prepared.Prepared:
     """Return the profile's prepared data set, painting it first where it is not there yet.
@@ -47,7 +50,7 @@ def painted(wanted: DataConfig) -> prepared.Prepared:
 
 
 def data_of(name: str, profile: Profile) -> prepared.Prepared:
-    """Return what a run trains on: teacher and evaluator have birds, and species, of their own.
+    """Return what a run trains on: teacher and evaluators have birds, and species, of their own.
 
     But for a teacher of photographs.
     """
@@ -59,4 +62,5 @@ def own_birds(name: str, profile: Profile) -> DataConfig | None:
     """Return the birds that only this run learns from; None where it has the profile's data."""
     if name == "teacher" and profile.photo_teacher:
         return None
-    return {"teacher": profile.teacher_data, "evaluator": profile.judge_data}.get(name)
+    judges = dict.fromkeys(EVALUATORS, profile.judge_data)
+    return {"teacher": profile.teacher_data, **judges}.get(name)

@@ -10,6 +10,7 @@ from sdn_lib.data import painted_birds
 from sdn_lib.errors import SDNError, near
 from sdn_lib.judging.evaluator import Evaluator
 from sdn_lib.profiles import Profile
+from sdn_lib.runs.data import EVALUATORS
 from sdn_lib.runs.settings import NEEDS
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
@@ -21,17 +22,17 @@ def build(name: str, profile: Profile, norm: bool = False) -> nn.Module:
     """Return the untrained network of a run; `norm` adds batch norm to a teacher or a student."""
     if name not in NEEDS:
         raise SDNError(f"unknown run {name!r}: {near(name, NEEDS)}")
-    if name == "evaluator":
-        return build_evaluator()
+    if name in EVALUATORS:
+        return build_evaluator(name)
     if name == "teacher":
         return build_teacher(profile, norm)
     text = name in ("text", "judge_text")
     return build_encoder(profile) if text else build_student(profile, norm)
 
 
-def build_evaluator() -> Evaluator:
+def build_evaluator(name: str = "evaluator") -> Evaluator:
     """Return an untrained evaluator of the painted birds' attributes."""
-    return Evaluator(painted_birds.ATTRIBUTES)
+    return Evaluator(painted_birds.ATTRIBUTES, EVALUATORS[name])
 
 
 def build_teacher(profile: Profile, norm: bool = False) -> Teacher:

@@ -11,10 +11,10 @@ from sdn_lib.errors import SDNError, near
 from sdn_lib.learning import checkpoints
 from sdn_lib.profiles import Profile, TrainConfig
 from sdn_lib.runs import published
-from sdn_lib.runs.data import dataset, own_birds
+from sdn_lib.runs.data import EVALUATORS, dataset, own_birds
 
 NEEDS = {
-    "evaluator": (),
+    **dict.fromkeys(EVALUATORS, ()),
     "teacher": (),
     "text": ("teacher",),
     "judge_text": (),
@@ -23,14 +23,14 @@ NEEDS = {
     "baseline": ("text",),
 }
 NAMES = tuple(name for name in NEEDS if name != "judge_text")
-"""The runs of painted birds; photographs have one more, and no evaluator."""
+"""The runs of painted birds; photographs have one more, and no evaluators."""
 
 STUDENTS = ("baseline", "stage_one", "stage_two")
 STUDENT_NETWORK = (
     "depth", "width", "fc_width", "text_dim", "student_norm", "student_init", "student_output",
 )  # fmt: skip
 NETWORK = {
-    "evaluator": (),
+    **dict.fromkeys(EVALUATORS, ()),
     "teacher": ("depth", "width", "pooling", "preprocessing"),
     **dict.fromkeys(("text", "judge_text"), ("text_variant", "text_dim")),
     **dict.fromkeys(STUDENTS, STUDENT_NETWORK),

@@ -1,16 +1,17 @@
-"""The six trained things of the book, and the rule of every chapter: load, else train.
+"""The seven trained things of the book, and the rule of every chapter: load, else train.
 
 A profile of photographs has one more, `judge_text`: another text encoder, trained against another
 network's view of the pictures, by which no student was taught.
 
-========== ==================================================================================
-evaluator  judges pictures; another architecture and seed than the teacher
-teacher    the VGG trunk, trained on attributes and species, batch norm folded away
-text       the char-CNN-RNN, trained with the joint embedding loss against the teacher's view
-stage_one  the student after stage one
-stage_two  the same student after stage two, which starts from stage one's weights
-baseline   a student that sees pixels alone, at the cost of both stages together
-========== ==================================================================================
+================ ============================================================================
+evaluator        judges pictures; another architecture and seed than the teacher
+second_evaluator judges them once more; of a third architecture
+teacher          the VGG trunk, trained on attributes and species, batch norm folded away
+text             the char-CNN-RNN, trained with the joint embedding loss on the teacher's view
+stage_one        the student after stage one
+stage_two        the same student after stage two, which starts from stage one's weights
+baseline         a student that sees pixels alone, at the cost of both stages together
+================ ============================================================================
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from sdn_lib.learning import checkpoints
 from sdn_lib.profiles import Profile
 from sdn_lib.progress import Progress
 from sdn_lib.runs import published
-from sdn_lib.runs.data import data_of, dataset
+from sdn_lib.runs.data import EVALUATORS, data_of, dataset
 from sdn_lib.runs.networks import (
     build,
     build_encoder,
@@ -242,8 +243,8 @@ def make_task(
         data = data_of(name, profile)
     needs = {need: get(need, profile) for need in NEEDS[name]}
     torch.manual_seed(settings.seed)
-    if name == "evaluator":
-        evaluator = build_evaluator()
+    if name in EVALUATORS:
+        evaluator = build_evaluator(name)
         trunk, width = evaluator.trunk, evaluator.num_features
         attributes = learning.AttributeTask(
             data, trunk, width, species=False, noise=settings.noise

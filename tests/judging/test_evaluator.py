@@ -10,15 +10,21 @@ from sdn_lib.errors import SDNError
 VALUES = {"crown": ["red", "blue", "grey"], "facing": ["left", "right"]}
 
 
-def test_evaluator_s_outputs():
+@pytest.mark.parametrize("kind", ["regnet", "densenet"])
+def test_evaluator_s_outputs(kind):
     torch.manual_seed(0)
-    model = judging.Evaluator(VALUES)
+    model = judging.Evaluator(VALUES, kind)
     images = torch.rand(5, 3, 64, 64)
     features, predicted = judging.predict(model, images, batch=2)
     assert features.shape == (5, model.num_features)
     assert {k: v.shape for k, v in predicted.items()} == {"crown": (5,), "facing": (5,)}
     again, _ = judging.predict(model, images)
     np.testing.assert_allclose(features, again, rtol=1e-4, atol=1e-5)
+
+
+def test_an_unknown_architecture_is_refused():
+    with pytest.raises(SDNError, match="unknown evaluator 'densnet': did you mean 'densenet'"):
+        judging.Evaluator(VALUES, "densnet")
 
 
 def test_evaluator_reads_uint8_as_it_reads_floats_and_clamps():

@@ -18,7 +18,13 @@ from sdn_lib.judging.gaps import (
     pooled_activations,
     unbiased_hsic,
 )
-from sdn_lib.judging.pictures import detail, power_spectrum, structure
+from sdn_lib.judging.pictures import (
+    detail,
+    fine_power,
+    periodicity,
+    power_spectrum,
+    structure,
+)
 from sdn_lib.judging.probes import classifier_two_sample_test, probe_accuracy
 from sdn_lib.judging.statistics import (
     DIRECTION,
@@ -38,6 +44,7 @@ __all__ = [
     "chance_accuracy",
     "classifier_two_sample_test",
     "detail",
+    "fine_power",
     "frechet_distance",
     "heterogeneous_gap",
     "holm",
@@ -48,6 +55,7 @@ __all__ = [
     "mean_interval",
     "named_accuracy",
     "paired_t_test",
+    "periodicity",
     "pooled_activations",
     "power_spectrum",
     "predict",

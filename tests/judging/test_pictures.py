@@ -39,3 +39,19 @@ def test_a_power_spectrum_finds_a_wave_and_notices_blur(draw):
 def test_detail_counts_too_much_as_too_little():
     assert judging.detail([9, 9, 1, 1]) == 0
     assert judging.detail([1, 1, 10, 10]) == judging.detail([1, 1, 0.1, 0.1]) == 1
+
+
+def test_fine_power_is_that_of_the_quickest_quarter():
+    assert judging.fine_power([5, 5, 5, 5, 5, 5, 0.5, 1.5]) == 1
+
+
+def test_stripes_stand_out_and_noise_does_not(draw):
+    noise = draw.normal(size=(200, 3, 32, 32))
+    assert judging.periodicity(noise) < 1.5
+    across = np.sin(2 * np.pi * 11 * np.arange(32) / 32)
+    striped = noise + 0.2 * across
+    assert judging.periodicity(striped) > 4
+    slow = noise + 0.2 * np.sin(2 * np.pi * 3 * np.arange(32) / 32)
+    assert judging.periodicity(slow) < 1.5
+    blank = judging.periodicity(np.zeros((2, 3, 32, 32)))
+    assert blank == 0

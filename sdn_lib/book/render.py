@@ -77,6 +77,7 @@ def assemble(place: Layout) -> Path:
     for name in place.chapters():
         notebook = nbformat.read(place.executed(name), as_version=4)
         merge_parameters(notebook)
+        describe(notebook)
         nbformat.write(notebook, target / f"{name}.ipynb")
     config = yaml.safe_load((place.root / "_config.yml").read_text(encoding="utf-8"))
     link_repository(config)
@@ -106,6 +107,18 @@ def link_repository(config: dict[str, Any]) -> None:
         "binderhub_url": "https://mybinder.org",
         "colab_url": "https://colab.research.google.com",
     }
+
+
+def describe(notebook: Any) -> None:
+    """Give a chapter's page what searches and previews of links show: what one learns from it."""
+    opening = notebook.cells[0].source if notebook.cells else ""
+    title = re.search(r"^# (.+)", opening, re.MULTILINE)
+    able = re.search(r"^\*\*(You will be able to)\*\* (.+)", opening, re.MULTILINE)
+    if title and able:
+        said = re.sub(r"\[([^]]*)\]\([^)]*\)|[*`$]", r"\1", f"{able[1]} {able[2]}")
+        facts = {"title": title[1], "description": said, "type": "article"}
+        preview = {f"property=og:{name}": value for name, value in facts.items()}
+        notebook.metadata["myst"] = {"html_meta": {"description": said, **preview}}
 
 
 def merge_parameters(notebook: Any) -> None:

@@ -13,7 +13,7 @@ import tiny_book
 import yaml
 from tiny_book import edit, run
 
-from sdn_lib.book.render import link_repository, merge_parameters, publish, render
+from sdn_lib.book.render import describe, link_repository, merge_parameters, publish, render
 from sdn_lib.errors import SDNError
 
 
@@ -27,6 +27,19 @@ def test_a_book_of_chapters_that_did_not_run_is_refused(root: Path) -> None:
     edit(root, 2, "print(0)")
     with pytest.raises(SDNError, match="01_second: its code changed"):
         render("smoke", root=root)
+
+
+def test_a_chapter_is_described_by_what_one_learns_from_it() -> None:
+    able = "**You will be able to** paint `birds` from [captions](02.ipynb), *soon*."
+    opening = f"# 5. Painting\n\n:::{{admonition}} At a glance\n{able}\n:::"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(opening)])
+    describe(notebook)
+    tags = notebook.metadata["myst"]["html_meta"]
+    assert tags["description"] == "You will be able to paint birds from captions, soon."
+    assert tags["property=og:title"] == "5. Painting"
+    plain = nbformat.v4.new_notebook()
+    describe(plain)
+    assert "myst" not in plain.metadata
 
 
 def test_a_warning_stops_the_rendering(root: Path) -> None:

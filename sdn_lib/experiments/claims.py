@@ -36,7 +36,7 @@ class Claim:
 
 CLAIMS = {
     "teacher": Claim(
-        "A network trained to discriminate can guide the training of a painter",
+        "2. A network trained to discriminate can guide the training of a painter",
         (
             ("full", "pixels", "accuracy"),
             ("full", "pixels", "frechet"),
@@ -47,7 +47,7 @@ CLAIMS = {
         ),
     ),
     "high": Claim(
-        "The high level teaches what the text means (heterogeneous gap)",
+        "3. The high level teaches what the text means (heterogeneous gap)",
         (
             ("high", "pixels", "accuracy"),
             ("full", "mid_low", "accuracy"),
@@ -56,7 +56,7 @@ CLAIMS = {
         ),
     ),
     "geometry": Claim(
-        "The same, as the teacher's last layer sees it (no independent judge)",
+        "3. The same, as the teacher's last layer sees it (no independent judge)",
         (
             ("high", "pixels", "captions"),
             ("full", "mid_low", "captions"),
@@ -65,14 +65,14 @@ CLAIMS = {
         ),
     ),
     "mid": Claim(
-        "The mid level teaches structure (homogeneous gap)",
+        "4. The mid level teaches structure (homogeneous gap)",
         (
             ("mid", "pixels", "frechet"),
             ("full", "high_low", "frechet"),
         ),
     ),
     "low": Claim(
-        "The low level teaches detail (homogeneous gap)",
+        "5. The low level teaches detail (homogeneous gap)",
         (
             ("low", "pixels", "frechet"),
             ("full", "high_mid", "frechet"),
@@ -81,7 +81,7 @@ CLAIMS = {
         ),
     ),
     "symmetry": Claim(
-        "A student with the mirrored structure receives the knowledge better",
+        "6. A student with the mirrored structure receives the knowledge better",
         (
             ("two", "plain", "accuracy"),
             ("two", "plain", "frechet"),
@@ -90,7 +90,7 @@ CLAIMS = {
         ),
     ),
     "stages": Claim(
-        "Two stages are better than one at the same cost",
+        "7. Two stages are better than one at the same cost",
         (
             ("full", "one", "accuracy"),
             ("full", "one", "frechet"),
@@ -99,7 +99,7 @@ CLAIMS = {
         ),
     ),
 }
-"""The abstract's claims, in our words."""
+"""The abstract's claims, in our words and with the numbers that chapter 0 gives them."""
 
 
 def differences(

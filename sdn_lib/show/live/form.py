@@ -20,7 +20,7 @@ from sdn_lib.show.frames import Frame, Panel
 FOLDER = "_static/live"
 """Where the pages of the book find the networks."""
 
-LABELS = {"baseline": "pixels alone", "stage_one": "stage one", "stage_two": "stage two"}
+LABELS = {"baseline": "pixel-only", "stage_one": "stage one", "stage_two": "stage two"}
 """{student: what it is called on the page}; page.js has the same."""
 
 _NUMBERS = itertools.count(1)

@@ -7,7 +7,7 @@
   const base = new URL(".", document.currentScript.src).href;
   const live = { ready: true, waiting: {}, receive, describe, load, ask };
   window.sdnLive = live;
-  const NAMES = { baseline: "pixels alone", stage_one: "stage one", stage_two: "stage two" };
+  const NAMES = { baseline: "pixel-only", stage_one: "stage one", stage_two: "stage two" };
 
   // --- files and the worker -----------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ whether a painted bird has the primary colour that its caption names, of a linea
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,16 @@ def evaluate(
     lines = [data.captions[row][draw.integers(len(data.captions[row]))] for row in rows]
     encoder, kinds = runs.get("text", profile).model, data.class_ids[rows]
     students = {name: runs.student(name, profile).model for name in names}
-    shown: dict[str, Callable[[], np.ndarray]] = {
-        "real": lambda: np.asarray(data.images[rows]),
-        **{name: _painter(student, encoder, lines) for name, student in students.items()},
-        WRONG: _painter(students[names[-1]], encoder, [lines[k] for k in _elsewhere(kinds, draw)]),
-        "mean": lambda: _mean(data, len(rows)),
+    wrong = [lines[k] for k in _elsewhere(kinds, draw)]
+    seen = {
+        "real": jury.real,
+        **{
+            name: jury.look(_painted(student, encoder, lines)) for name, student in students.items()
+        },
+        WRONG: jury.look(_painted(students[names[-1]], encoder, wrong)),
+        "mean": jury.look(_mean(data)).repeat(len(rows), 0),
     }
-    answers = {who: jury.ask(pictures(), lines) for who, pictures in shown.items()}
+    answers = {who: jury.ask(features, lines) for who, features in seen.items()}
     pairs = [(b, a) for a, b in itertools.combinations(names, 2)] + [(names[-1], WRONG)]
     level = 1 - 0.05 / (len(pairs) * (len(MEASURES) - (attributes is None)))
     return {
@@ -150,14 +153,13 @@ class Jury:
         with devices.borrowed(self.network) as device:
             return networks.outputs(self.network, [pictures], device)["features"]
 
-    def ask(self, pictures: np.ndarray, lines: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return the answers to pictures painted of `lines`, one of each test photograph.
+    def ask(self, seen: np.ndarray, lines: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the answers to pictures that were painted of `lines`, by their features.
 
-        'seen' float (n, 1280), 'r_precision' float (n,) that is 1 where its own caption is nearest
-        and, where colours are known, 'colour' (n,) that is 1 where the named one is seen, NaN where
-        the caption does not name it.
+        One of each test photograph. 'seen' float (n, 1280), 'r_precision' float (n,) that is 1
+        where its own caption is nearest and, where colours are known, 'colour' (n,) that is 1 where
+        the named one is seen, NaN where the caption does not name it.
         """
-        seen = self.look(pictures)
         captions = self.reader.encode(list(lines)).numpy() - self.middle
         draw = stream("others", 0)
         nearest = own_caption_nearest(
@@ -214,12 +216,9 @@ class Jury:
         return int(len(self.kinds) - np.unique(self.kinds, return_counts=True)[1].max())
 
 
-def _painter(student: Any, encoder: Any, lines: list[str]) -> Callable[[], np.ndarray]:
-    def paint() -> np.ndarray:
-        with torch.no_grad():
-            return np.stack(list(runs.to_uint8(runs.paint(student, encoder, lines))))
-
-    return paint
+@torch.no_grad()
+def _painted(student: Any, encoder: Any, lines: list[str]) -> np.ndarray:
+    return np.stack(list(runs.to_uint8(runs.paint(student, encoder, lines))))
 
 
 def _elsewhere(kinds: np.ndarray, draw: np.random.Generator) -> np.ndarray:
@@ -227,6 +226,5 @@ def _elsewhere(kinds: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     return np.array([draw.choice(np.flatnonzero(kinds != kind)) for kind in kinds])
 
 
-def _mean(data: prepared.Prepared, count: int) -> np.ndarray:
-    mean = np.asarray(data.images[data.indices("train")]).mean(0).round().astype(np.uint8)
-    return np.repeat(mean[None], count, 0)
+def _mean(data: prepared.Prepared) -> np.ndarray:
+    return np.asarray(data.images[data.indices("train")]).mean(0).round().astype(np.uint8)[None]

@@ -62,7 +62,8 @@ def publish(
     students = {name: found[name].model for name in runs.STUDENTS}
     if as_they_are:
         students[both_ways.FOLDER] = both_ways.as_they_are(profile, as_they_are)
-        report["facing"] = both_ways.distances(profile, as_they_are, students)
+        rivals = {name: students[name] for name in ("stage_two", both_ways.FOLDER)}
+        report["facing"] = both_ways.distances(profile, as_they_are, rivals)
     report |= {"hardware": machine.hardware(), "versions": machine.versions()}
     report |= machine.git_state(profiles.ROOT)
     for name, student in students.items():

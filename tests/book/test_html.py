@@ -164,6 +164,24 @@ CHECK_PAGE = """(async () => {
 })()"""
 
 
+PALE = """[...document.querySelectorAll('.cell_output .text_html')].filter(output => {
+  const [r, g, b, a = 1] = getComputedStyle(output).backgroundColor.match(/[\\d.]+/g).map(Number);
+  return a > 0 && r + g + b > 384;
+}).length"""
+
+
+def test_no_listing_or_interactive_lies_on_a_pale_slab_in_the_dark(html: Path, chromium) -> None:
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    chromium.call("Emulation.setEmulatedMedia", features=dark)
+    try:
+        for page in sorted(html.glob("[0-9]*.html")):
+            chromium.open(page)
+            assert chromium.run("document.documentElement.dataset.theme") == "dark"
+            assert chromium.run(PALE) == 0, page.name
+    finally:
+        chromium.call("Emulation.setEmulatedMedia", features=[])
+
+
 def test_interactives_answer(html: Path, chromium) -> None:
     problems, seen = [], 0
     for page in pages(html):

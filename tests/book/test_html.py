@@ -182,6 +182,20 @@ def test_no_listing_or_interactive_lies_on_a_pale_slab_in_the_dark(html: Path, c
         chromium.call("Emulation.setEmulatedMedia", features=[])
 
 
+UNPRINTED = """[...document.querySelectorAll('details.sd-dropdown')].filter(
+  answer => !answer.querySelector('.sd-card-body').checkVisibility()).length"""
+
+
+def test_answers_are_printed(html: Path, chromium) -> None:
+    chromium.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        for page in sorted(html.glob("[0-9]*.html")):
+            chromium.open(page)
+            assert chromium.run(UNPRINTED) == 0, page.name
+    finally:
+        chromium.call("Emulation.setEmulatedMedia", media="")
+
+
 def test_interactives_answer(html: Path, chromium) -> None:
     problems, seen = [], 0
     for page in pages(html):

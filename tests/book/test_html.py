@@ -182,6 +182,17 @@ def test_no_listing_or_interactive_lies_on_a_pale_slab_in_the_dark(html: Path, c
         chromium.call("Emulation.setEmulatedMedia", features=[])
 
 
+def test_no_page_scrolls_sideways_on_a_phone(html: Path, chromium) -> None:
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    chromium.call("Emulation.setDeviceMetricsOverride", **phone)
+    try:
+        for page in pages(html):
+            chromium.open(page)
+            assert chromium.run("document.documentElement.scrollWidth") <= 390, page.name
+    finally:
+        chromium.call("Emulation.clearDeviceMetricsOverride")
+
+
 UNPRINTED = """[...document.querySelectorAll('details.sd-dropdown')].filter(
   answer => !answer.querySelector('.sd-card-body').checkVisibility()).length"""
 

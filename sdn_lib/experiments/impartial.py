@@ -178,9 +178,7 @@ class Jury:
         few, groups = self.few, self.kinds[self.few]
         found: dict[str, Any] = {
             "frechet": frechet_distance(self.real, answers["seen"]),
-            "kernel": interval(
-                kernel_distance, self.real[few], answers["seen"][few], groups=groups
-            ),
+            "kernel": interval(_kernel, self.real[few], answers["seen"][few], groups=groups),
             "r_precision": interval(np.mean, answers["r_precision"], groups=self.kinds),
         }
         if self.colours:
@@ -198,7 +196,7 @@ class Jury:
         few, groups = self.few, self.kinds[self.few]
 
         def nearer(real: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-            return kernel_distance(real, a) - kernel_distance(real, b)
+            return _kernel(real, a) - _kernel(real, b)
 
         samples = self.real[few], ours["seen"][few], theirs["seen"][few]
         found = {"kernel": interval(nearer, *samples, groups=groups, level=level, draws=MANY)}
@@ -214,6 +212,11 @@ class Jury:
     def _others(self) -> int:
         """Return how many captions of other kinds every caption has at least."""
         return int(len(self.kinds) - np.unique(self.kinds, return_counts=True)[1].max())
+
+
+def _kernel(real: np.ndarray, made: np.ndarray) -> float:
+    """Return the kernel distance of features of which some hardly vary over the photographs."""
+    return kernel_distance(real, made, standardised=False)
 
 
 @torch.no_grad()

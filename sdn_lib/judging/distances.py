@@ -56,13 +56,15 @@ class Passthrough(nn.Module):
         return features.reshape(len(features), -1)
 
 
-def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
+def kernel_distance(real: np.ndarray, generated: np.ndarray, standardised: bool = True) -> float:
     """Return the unbiased squared maximum mean discrepancy of two sets of rows, (n, d) and (m, d).
 
     With the cubic kernel (x . y / d + 1)^3, after both are standardised by the real rows. About 0
     (slightly negative values occur) for two samples of one distribution; below some fifty real rows
-    it is too large, as so few tell their own spread badly. Raises SDNError below two rows, for
-    unequal widths and for NaN. Source: Binkowski et al. 2018, Kernel Inception Distance.
+    it is too large, as so few tell their own spread badly. A feature that hardly varies over the
+    real rows and does over the others outweighs all the rest then: for such features, and for the
+    original's definition, ask for no standardising. Raises SDNError below two rows, for unequal
+    widths and for NaN. Source: Binkowski et al. 2018, Kernel Inception Distance.
     """
     if real.shape[1:] != generated.shape[1:] or min(len(real), len(generated)) < 2:
         raise SDNError(
@@ -70,8 +72,10 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
             f"{generated.shape}"
         )
     check_finite(real, generated)
-    mean, scale = real.mean(0), real.std(0) + 1e-6
-    x, y = ((rows.astype(np.float64) - mean) / scale for rows in (real, generated))
+    x, y = real.astype(np.float64), generated.astype(np.float64)
+    if standardised:
+        mean, scale = real.mean(0), real.std(0) + 1e-6
+        x, y = (x - mean) / scale, (y - mean) / scale
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a @ b.T / a.shape[1] + 1) ** 3

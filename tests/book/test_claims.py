@@ -21,6 +21,7 @@ from sdn_lib.book.chapters import layout
 from sdn_lib.book.records import TEXT_CHANGED, read_record, stale
 from sdn_lib.data import painted_birds
 from sdn_lib.errors import SDNError
+from sdn_lib.experiments import showcase
 
 ROOT = Path(__file__).resolve().parents[2]
 RIVALS = ("stage_one", "baseline")
@@ -219,6 +220,39 @@ def levels() -> dict:
     return record("09_what_each_level_teaches")["numbers"]
 
 
+def test_what_the_text_says_of_photographs_is_so() -> None:
+    published = showcase.published(profiles.load("birds64"))
+    assert published is not None
+    report = published[0]
+    far = report["facing"]
+    for key in ("facing one way", "as they are"):
+        assert far["as_they_are"][key] > far["stage_two"][key] > 10 * far["real"]["as they are"]
+    scores = report["scores"]
+    frechet = {who: scores[who]["frechet"] for who in scores}
+    assert frechet["stage_two"] < min(frechet["baseline"], frechet["stage_one"]) < frechet["mean"]
+    colour = {who: scores[who]["colour"][0] for who in scores}
+    order = ("real", "stage_two", "stage_one", "baseline", "wrong caption")
+    assert sorted(order, key=lambda who: -colour[who]) == list(order)
+    decided = {
+        (pair["of"], pair["from"], measure)
+        for pair in report["differences"]
+        for measure in ("kernel", "r_precision", "colour")
+        if pair[measure][1] > 0 or pair[measure][2] < 0
+    }
+    assert decided == {
+        ("stage_two", "baseline", "kernel"),
+        ("stage_two", "stage_one", "kernel"),
+        ("stage_two", "wrong caption", "colour"),
+    }
+    near = {who: gaps["homogeneous"] for who, gaps in report["gaps"].items()}
+    falls = {layer: near["stage_one"][layer] / value for layer, value in near["stage_two"].items()}
+    assert min(falls.values()) > 1 and max(falls, key=falls.__getitem__) in ("conv5_2", "pool5")
+    assert near["baseline"]["image"] < near["stage_two"]["image"]
+    fits = {who: gaps["heterogeneous"]["pool5"] for who, gaps in report["gaps"].items()}
+    assert fits["stage_two"] < fits["stage_one"] < fits["untrained"]
+    assert abs(fits["baseline"] - fits["stage_one"]) < 0.01
+
+
 @pytest.fixture(scope="module")
 def grid() -> dict[str, list[dict]]:
     try:
@@ -350,8 +384,11 @@ def stored_evaluation() -> dict[str, dict]:
         ("04_student", "c04_ours_millions", lambda: parameters() / 1e6),
         ("05_stage_one", "c05_final_loss", lambda: last_loss("stage_one")),
         ("06_stage_two", "c06_final_loss", lambda: last_loss("stage_two")),
-        ("07_does_it_work", "c07_accuracy_stage_two",
-         lambda: stored_evaluation()["stage_two"]["accuracy"]["mean"]),
+        (
+            "07_does_it_work",
+            "c07_accuracy_stage_two",
+            lambda: stored_evaluation()["stage_two"]["accuracy"]["mean"],
+        ),
     ],
 )
 def test_a_figure_of_each_chapter_can_be_computed_again(

@@ -8,7 +8,7 @@ whether a painted bird has the primary colour that its caption names, of a linea
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from sdn_lib.data import prepared
 from sdn_lib.data.photographs.colours import names_colour, primary_colours
 from sdn_lib.errors import SDNError
 from sdn_lib.judging import networks
-from sdn_lib.judging.distances import frechet_distance, kernel_distance
+from sdn_lib.judging.distances import cubic_kernel, discrepancy, frechet_distance
 from sdn_lib.judging.probes import ridge_regression
 from sdn_lib.judging.protocol import protocol
 from sdn_lib.judging.scores import own_caption_nearest
@@ -175,10 +175,10 @@ class Jury:
 
     def scores(self, answers: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Return every measure of one painter's answers."""
-        few, groups = self.few, self.kinds[self.few]
+        kernel, groups = self.kernel(answers["seen"]), self.kinds[self.few]
         found: dict[str, Any] = {
             "frechet": frechet_distance(self.real, answers["seen"]),
-            "kernel": interval(_kernel, self.real[few], answers["seen"][few], groups=groups),
+            "kernel": interval(kernel, np.arange(len(groups)), groups=groups),
             "r_precision": interval(np.mean, answers["r_precision"], groups=self.kinds),
         }
         if self.colours:
@@ -193,13 +193,12 @@ class Jury:
         self, ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], level: float
     ) -> dict[str, tuple[float, float, float]]:
         """Return {measure: (value, low, high)} of the first's measures less the second's."""
-        few, groups = self.few, self.kinds[self.few]
-
-        def nearer(real: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-            return _kernel(real, a) - _kernel(real, b)
-
-        samples = self.real[few], ours["seen"][few], theirs["seen"][few]
-        found = {"kernel": interval(nearer, *samples, groups=groups, level=level, draws=MANY)}
+        a, b, groups = self.kernel(ours["seen"]), self.kernel(theirs["seen"]), self.kinds[self.few]
+        apart = interval(
+            lambda rows: a(rows) - b(rows), np.arange(len(groups)),
+            groups=groups, level=level, draws=MANY,
+        )  # fmt: skip
+        found = {"kernel": apart}
         for measure in ("r_precision", "colour"):
             if measure in ours:
                 apart = ours[measure] - theirs[measure]
@@ -209,14 +208,18 @@ class Jury:
                 )
         return found
 
+    def kernel(self, seen: np.ndarray) -> Callable[[np.ndarray], float]:
+        """Return what gives the kernel distance of some of the few pictures, by their numbers.
+
+        Not standardised, as some features hardly vary over the photographs.
+        """
+        real, made = self.real[self.few], seen[self.few]
+        known = cubic_kernel(real, real), cubic_kernel(made, made), cubic_kernel(real, made)
+        return lambda rows: discrepancy(*(k[np.ix_(rows, rows)] for k in known))
+
     def _others(self) -> int:
         """Return how many captions of other kinds every caption has at least."""
         return int(len(self.kinds) - np.unique(self.kinds, return_counts=True)[1].max())
-
-
-def _kernel(real: np.ndarray, made: np.ndarray) -> float:
-    """Return the kernel distance of features of which some hardly vary over the photographs."""
-    return kernel_distance(real, made, standardised=False)
 
 
 @torch.no_grad()

@@ -56,15 +56,15 @@ class Passthrough(nn.Module):
         return features.reshape(len(features), -1)
 
 
-def kernel_distance(real: np.ndarray, generated: np.ndarray, standardised: bool = True) -> float:
+def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
     """Return the unbiased squared maximum mean discrepancy of two sets of rows, (n, d) and (m, d).
 
     With the cubic kernel (x . y / d + 1)^3, after both are standardised by the real rows. About 0
     (slightly negative values occur) for two samples of one distribution; below some fifty real rows
     it is too large, as so few tell their own spread badly. A feature that hardly varies over the
-    real rows and does over the others outweighs all the rest then: for such features, and for the
-    original's definition, ask for no standardising. Raises SDNError below two rows, for unequal
-    widths and for NaN. Source: Binkowski et al. 2018, Kernel Inception Distance.
+    real rows and does over the others outweighs all the rest then: of such features take the
+    `discrepancy` of their `cubic_kernel`, which is the original. Raises SDNError below two rows,
+    for unequal widths and for NaN. Source: Binkowski et al. 2018, Kernel Inception Distance.
     """
     if real.shape[1:] != generated.shape[1:] or min(len(real), len(generated)) < 2:
         raise SDNError(
@@ -72,16 +72,23 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray, standardised: bool 
             f"{generated.shape}"
         )
     check_finite(real, generated)
-    x, y = real.astype(np.float64), generated.astype(np.float64)
-    if standardised:
-        mean, scale = real.mean(0), real.std(0) + 1e-6
-        x, y = (x - mean) / scale, (y - mean) / scale
+    mean, scale = real.mean(0), real.std(0) + 1e-6
+    x, y = ((rows.astype(np.float64) - mean) / scale for rows in (real, generated))
+    return discrepancy(cubic_kernel(x, x), cubic_kernel(y, y), cubic_kernel(x, y))
 
-    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return (a @ b.T / a.shape[1] + 1) ** 3
 
-    def within(a: np.ndarray) -> float:
-        k = kernel(a, a)
-        return (k.sum() - np.trace(k)) / (len(a) * (len(a) - 1))
+def cubic_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return (x . y / d + 1)^3 of rows (n, d) and (m, d), float64 (n, m)."""
+    return (x.astype(np.float64) @ y.astype(np.float64).T / x.shape[1] + 1) ** 3
 
-    return float(within(x) + within(y) - 2 * kernel(x, y).mean())
+
+def discrepancy(real: np.ndarray, generated: np.ndarray, across: np.ndarray) -> float:
+    """Return the unbiased squared maximum mean discrepancy by three matrices of a kernel.
+
+    Of the real rows with one another (n, n), of the generated ones (m, m), and of both (n, m).
+    """
+
+    def within(k: np.ndarray) -> float:
+        return (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
+
+    return float(within(real) + within(generated) - 2 * across.mean())

@@ -105,7 +105,8 @@ def warn(captions: Sequence[str]) -> None:
         )
     # It is said of the caller's own line, so that a cell that is run again warns again.
     level, frame = 1, sys._getframe()
-    while frame.f_back and re.match("(sdn_lib|torch)[.]", frame.f_globals.get("__name__", "")):
+    ours = re.compile("(sdn_lib|torch)[.]|contextlib$")
+    while frame.f_back and ours.match(frame.f_globals.get("__name__", "")):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, CaptionWarning, stacklevel=level)
 

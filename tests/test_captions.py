@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sdn_lib import devices
 from sdn_lib.captions import ALPHABET, CaptionWarning, read_captions, remarks, warn
 from sdn_lib.errors import SDNError
 from sdn_lib.text import CharCNNRNN
@@ -25,6 +26,10 @@ def test_a_caption_without_a_letter_is_said_to_be_unreadable(caption):
     with pytest.warns(CaptionWarning, match="not one letter") as caught:
         CharCNNRNN().encode(["a red bird", caption])
     assert len(caught) == 1 and caught[0].filename == __file__
+    decorated = devices.own_defaults()(CharCNNRNN().encode)
+    with pytest.warns(CaptionWarning) as caught:
+        decorated([caption])
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ NAME = "sdn-book"
 
 PYTHON = Version("3.11")
 MEMORY, DISK = 6e9, 2e9
-RUNS = ("evaluator", "teacher", "text", "baseline", "stage_one", "stage_two")
+RUNS = ("evaluator", "second_evaluator", "teacher", "text", "baseline", "stage_one", "stage_two")
 # In a process of its own: a broken pair can fail in any way, a crash of the interpreter included.
 PAIR = """
 import json, torch, torchvision

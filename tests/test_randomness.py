@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sdn_lib import learning, profiles, runs
+from sdn_lib import files, learning, profiles, runs
 from sdn_lib.randomness import NUMBERED, Numbered, stream
 
 
@@ -41,7 +41,8 @@ def test_the_order_of_batches_is_its_own_stream():
 
 
 @pytest.mark.parametrize("name", runs.NAMES)
-def test_new_trainings_are_labelled_and_those_that_ship_are_numbered(name):
+def test_new_trainings_are_labelled_and_those_that_ship_have_the_streams_of_their_profile(name):
     assert getattr(profiles.PROFILES["smoke"], name).streams == "labelled"
-    ships = (profiles.ROOT / "results" / "cpu" / name).is_dir()
-    assert getattr(profiles.PROFILES["cpu"], name).streams == ("numbered" if ships else "labelled")
+    config = files.read_json(profiles.ROOT / "results" / "cpu" / name / "config.json", "restore it")
+    shipped = config["settings"]["training"][name].get("streams", "numbered")
+    assert getattr(profiles.PROFILES["cpu"], name).streams == shipped

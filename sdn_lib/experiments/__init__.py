@@ -12,7 +12,7 @@ from sdn_lib.experiments.claims import (
     verdict,
     verdicts,
 )
-from sdn_lib.experiments.evaluation import evaluate, evaluation_of, to_table
+from sdn_lib.experiments.evaluation import evaluate, evaluation_of, stored_evaluation, to_table
 from sdn_lib.experiments.examination import Exam, draw_exam, mark
 from sdn_lib.experiments.results import FIXED, rows_folder, stored_row, stored_rows
 from sdn_lib.experiments.rows import ROWS, SHARE, Row
@@ -39,6 +39,7 @@ __all__ = [
     "p_values",
     "rows_folder",
     "shown_rows",
+    "stored_evaluation",
     "stored_row",
     "stored_rows",
     "to_table",

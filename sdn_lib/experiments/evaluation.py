@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from sdn_lib import devices, files, runs
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments.examination import draw_exam, examined_rows
 from sdn_lib.judging.distances import frechet_distance
-from sdn_lib.judging.evaluator import attribute_accuracy, chance_accuracy, predict
-from sdn_lib.judging.pictures import structure
+from sdn_lib.judging.evaluator import Evaluator, attribute_accuracy, chance_accuracy, predict
+from sdn_lib.judging.pictures import fine_power, periodicity, power_spectrum, structure
 from sdn_lib.judging.protocol import protocol
 from sdn_lib.profiles import Profile
 
@@ -23,39 +24,32 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
 
     For each student and each evaluation seed, one caption of every test picture is drawn and
     painted. {'runs': {name: {metric: {'mean', 'low', 'high', 'values'}}, 'attributes': ...},
-    'protocol': ...}; 'real' is the test pictures' own score, the ceiling, and its Fréchet distance
-    is that of as many training pictures. Chance stands under 'chance'.
+    'protocol': ...}; 'real' is the test pictures' own score, the ceiling, and its distances and
+    spectrum are those of as many training pictures. Chance stands under 'chance'. The metrics with
+    'second' in their names are the second evaluator's.
     """
     if profile.photos is not None:
         raise SDNError("photographs have no attributes to judge by: use experiments.impartial")
-    data, evaluator = runs.dataset(profile), runs.get("evaluator", profile).model
-    rows, train = examined_rows(profile), data.indices("train")
-    real_features, real_guess = predict(evaluator, runs.images(data, rows))
+    data, rows = runs.dataset(profile), examined_rows(profile)
+    train, columns = data.indices("train"), list(data.tables["attributes"])
     other = np.sort(np.random.default_rng(0).choice(train, len(rows), replace=False))
-    other_features, _ = predict(evaluator, runs.images(data, other))
-    real_frechet = frechet_distance(real_features, other_features)
-    real, columns = data.images[rows] / 255.0, list(data.tables["attributes"])
+    tested = runs.images(data, rows)
+    judges = [_Judge(runs.get(name, profile).model, tested) for name in runs.EVALUATORS]
+    real, spectrum = tested.permute(0, 2, 3, 1).numpy(), power_spectrum(tested.numpy())
+    floor = _judged(judges, runs.images(data, other), spectrum)
     students = {name: runs.student(name, profile).model for name in names}
     scores: dict[str, list[dict[str, Any]]] = {name: [] for name in ("real", "chance", *names)}
     for seed in profile.evaluation.seeds:
         exam = draw_exam(profile, seed)
         facts = exam.attributes, exam.mentions
-        scores["real"].append(
-            {
-                "attributes": attribute_accuracy(real_guess, *facts),
-                "frechet": real_frechet,
-            }
-        )
+        first, second = (attribute_accuracy(judge.read, *facts) for judge in judges)
+        scores["real"].append({"attributes": first, "second_accuracy": second["mean"]} | floor)
         scores["chance"].append({"attributes": chance_accuracy(*facts, columns)})
         for name, student in students.items():
             pictures = runs.paint_embeddings(student, exam.text)
-            features, guess = predict(evaluator, pictures)
             scores[name].append(
-                {
-                    "attributes": attribute_accuracy(guess, *facts),
-                    "frechet": frechet_distance(real_features, features),
-                    **structure(pictures.permute(0, 2, 3, 1).numpy(), real),
-                }
+                _judged(judges, pictures, spectrum, facts)
+                | structure(pictures.permute(0, 2, 3, 1).numpy(), real)
             )
     return {
         "runs": {name: _summary(values) for name, values in scores.items()},
@@ -67,6 +61,7 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
             captions_an_image=1,
             seeds=list(profile.evaluation.seeds),
             evaluator="RegNet",
+            second_evaluator="DenseNet",
             weights=_weights_of(profile, names),
             accuracy="over the attributes that the caption names, mean of attributes",
             colours="RGB, clamped to 0..1",
@@ -74,14 +69,40 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
     }
 
 
+class _Judge:
+    """An evaluator, and what it sees in the real pictures."""
+
+    def __init__(self, evaluator: Evaluator, real: Tensor) -> None:
+        self.evaluator = evaluator
+        self.features, self.read = predict(evaluator, real)
+
+
+def _judged(
+    judges: Sequence[_Judge],
+    pictures: Tensor,
+    spectrum: np.ndarray,
+    facts: tuple[np.ndarray, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Return what both judges say of pictures; without `facts`, nothing of attributes."""
+    found: dict[str, Any] = {}
+    for judge, which in zip(judges, ("", "second_"), strict=True):
+        features, read = predict(judge.evaluator, pictures)
+        found[f"{which}frechet"] = frechet_distance(judge.features, features)
+        if facts:
+            right = attribute_accuracy(read, *facts)
+            found |= {"second_accuracy": right["mean"]} if which else {"attributes": right}
+    shown = pictures.clamp(0, 1).numpy()
+    ratio = power_spectrum(shown) / spectrum
+    return found | {"fine_power": fine_power(ratio), "periodicity": periodicity(shown)}
+
+
 def evaluation_of(profile: Profile) -> dict[str, Any]:
     """Return what `evaluate` found for these very weights, as stored in results/, else evaluate.
 
     The figures of record are results/PROFILE/evaluation.json: `sdn evaluate --json` writes them.
     """
-    path = profile.shipped / profile.name / "evaluation.json"
-    if path.exists():
-        report = files.read_json(path, "restore it, or delete it: it is measured again then")
+    report = stored_evaluation(profile)
+    if report is not None:
         stored = report.get("protocol", {})
         wanted = {
             "data": runs.dataset(profile).checksum,
@@ -94,11 +115,22 @@ def evaluation_of(profile: Profile) -> dict[str, Any]:
     return evaluate(profile)
 
 
+def stored_evaluation(profile: Profile) -> dict[str, Any] | None:
+    """Return results/PROFILE/evaluation.json whatever weights it is about, None for no such file.
+
+    Raises SDNError that names a damaged one.
+    """
+    path = profile.shipped / profile.name / "evaluation.json"
+    if not path.exists():
+        return None
+    return files.read_json(path, "restore it, or delete it: it is measured again then")
+
+
 def _weights_of(profile: Profile, names: Sequence[str]) -> dict[str, str]:
     """Return the beginnings of the checksums of the weights that an evaluation rests on."""
     return {
         name: files.checksum(runs.get(name, profile).folder / "weights.safetensors")[:16]
-        for name in ("evaluator", "text", *names)
+        for name in (*runs.EVALUATORS, "text", *names)
     }
 
 

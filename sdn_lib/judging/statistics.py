@@ -12,6 +12,8 @@ from sdn_lib.randomness import stream
 DIRECTION = {
     "accuracy": 1,
     "frechet": -1,
+    "second_accuracy": 1,
+    "second_frechet": -1,
     "kernel": -1,
     "r_precision": 1,
     "colour": 1,

@@ -1,7 +1,7 @@
-"""The six trained networks of the book: what they are, how they are found, made and used."""
+"""The seven trained networks of the book: what they are, how they are found, made and used."""
 
 from sdn_lib.learning.tasks import images
-from sdn_lib.runs.data import data_of, dataset
+from sdn_lib.runs.data import EVALUATORS, data_of, dataset
 from sdn_lib.runs.networks import build
 from sdn_lib.runs.sampling import paint, paint_embeddings, painter_of, to_uint8
 from sdn_lib.runs.settings import (
@@ -27,6 +27,7 @@ from sdn_lib.runs.store import (
 from sdn_lib.runs.time_lapse import TimeLapse, read_time_lapse
 
 __all__ = [
+    "EVALUATORS",
     "NAMES",
     "NEEDS",
     "STUDENTS",

@@ -123,6 +123,20 @@ def test_the_scores_are_those_of_the_stored_evaluation(result: dict) -> None:
             assert (low, high) == (min(values), max(values)), (metric, run)
 
 
+def test_the_second_judge_agrees_on_the_order_and_is_stricter(result: dict) -> None:
+    assert result["c07_second_agrees"] == result["c07_second_asked"] == 4
+    assert result["c07_second_accuracy_stage_two"] < result["c07_accuracy_stage_two"] - 0.05
+    assert result["c07_second_accuracy_real"] > result["c07_accuracy_real"]
+
+
+def test_fine_detail_is_missing_and_periodic(result: dict) -> None:
+    fine = {name: result[f"c07_fine_power_{name}"] for name in runs.STUDENTS}
+    assert max(fine["stage_one"], fine["baseline"]) < 0.1 < fine["stage_two"] < 0.5
+    wave = {name: result[f"c07_periodicity_{name}"] for name in ("real", *runs.STUDENTS)}
+    assert wave["real"] < wave["stage_two"] / 2
+    assert wave["stage_two"] < min(wave["stage_one"], wave["baseline"])
+
+
 def test_the_metrics_notice_what_they_should(result: dict) -> None:
     accuracy, far = (
         {key.removeprefix(f"c07_sanity_{metric}_"): value for key, value in result.items()

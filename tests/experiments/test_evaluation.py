@@ -18,7 +18,10 @@ def test_evaluation_reports_scores_spread_and_protocol(p):
         s = report["runs"][name]["accuracy"]
         assert s["mean"] == pytest.approx(np.mean(s["values"])) and len(s["values"]) == 3
         assert (s["low"], s["high"]) == (min(s["values"]), max(s["values"]))
-        assert report["runs"][name]["frechet"]["mean"] > 0
+        for metric in ("frechet", "second_frechet", "fine_power", "periodicity"):
+            assert report["runs"][name][metric]["mean"] > 0
+        assert 0 <= report["runs"][name]["second_accuracy"]["mean"] <= 1
+    assert report["runs"]["real"]["periodicity"]["mean"] >= 1
     assert report["protocol"]["images"] == 64 and len(report["protocol"]["data"]) == 64
     json.dumps(report)
     table = experiments.to_table(report)

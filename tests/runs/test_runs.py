@@ -301,7 +301,7 @@ def test_shipped_weights_of_the_book_are_small_and_complete():
     if not shipped.exists():
         pytest.skip("results/cpu is not here")
     sizes = [(shipped / name / "weights.safetensors").stat().st_size for name in runs.NAMES]
-    assert sum(sizes) < 25e6
+    assert sum(sizes) < 26e6
     for name in runs.NAMES:
         config = json.loads((shipped / name / "config.json").read_text())
         expected = json.loads(json.dumps(runs.expected_config(name, profiles.PROFILES["cpu"])))

@@ -414,6 +414,22 @@ CLUTTER = {
 }
 
 
+@pytest.mark.parametrize(
+    ("archive", "top", "place"),
+    [
+        (addresses.FLOWERS[0], "", "jpg/image_06734.jpg"),
+        (addresses.FLOWERS[3], "cvpr2016_flowers/", "text_c10/class_00030/image_06734.txt"),
+        (addresses.BIRDS[1], "cvpr2016_cub/", "text_c10/015.Lazuli_Bunting/one.txt"),
+    ],
+)
+def test_a_part_of_the_data_set_need_not_hold_its_first_file(tmp_path, archive, top, place):
+    path = tmp_path / archive.file
+    with tarfile.open(path, "w:gz") as packed:
+        packed.addfile(tarfile.TarInfo(f"{top}{place}"))
+    extract(path, tmp_path / "data", archive)
+    assert tree(tmp_path / "data") == [place]
+
+
 @pytest.mark.parametrize("pack", [tar_of, zip_of])
 def test_what_macs_and_windows_add_to_archives_is_left_out(tmp_path, pack):
     (tmp_path / "own").write_bytes(pack({**CLUTTER, **BIRDS}))

@@ -14,6 +14,7 @@ embeddings    `train/*.pickle`, `test/*.pickle`   `train/*.pickle`, `test/*.pick
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Archive:
 
     `part` the word for the command line; `file` its name on disk; `urls` tried in turn; `size`
     in bytes, and `checksum` as `md5:...` or `sha256:...`, each None where nobody published it;
-    `drive` and `drive_key` a Google Drive id and its resource key, tried last; `wants` paths
-    that stand in the data folder once it is unpacked, empty for a file that is used as it is;
+    `drive` and `drive_key` a Google Drive id and its resource key, tried last; `wants` patterns
+    of paths of which one each stands in the data folder once it is unpacked, also where it holds a
+    part of the data set; empty for a file that is used as it is;
     `gathers` (path beside the wanted folder in the archive, path in the data folder) pairs.
     """
 
@@ -41,6 +43,10 @@ class Archive:
     def results(self) -> tuple[str, ...]:
         """Paths that say, all of them there, that this part has been fetched."""
         return self.wants or (self.file,)
+
+    def missing_from(self, folder: Path) -> list[str]:
+        """Return those of the results of which a folder has nothing."""
+        return [path for path in self.results if next(folder.glob(path), None) is None]
 
     @property
     def items(self) -> list[str]:
@@ -92,7 +98,7 @@ BIRDS = (
         "cvpr2016_cub.tar.gz",
         drive="0B0ywwgffWnLLZW9uVHNjb2JmNlE",
         drive_key="0-8y2UVmBHAlG26HafWYNoFQ",
-        wants=("text_c10/001.Black_footed_Albatross",),
+        wants=("text_c10/[0-9][0-9][0-9].*",),
     ),
     Archive(
         "embeddings",
@@ -110,7 +116,7 @@ FLOWERS = (
         (f"{_OXFORD}/102flowers.tgz",),
         size=344_862_509,
         checksum="md5:52808999861908f626f3c1f4e79d11fa",
-        wants=("jpg/image_00001.jpg",),
+        wants=("jpg/image_*.jpg",),
     ),
     Archive(
         "labels",
@@ -129,7 +135,7 @@ FLOWERS = (
         "cvpr2016_flowers.tar.gz",
         drive="0B0ywwgffWnLLcms2WWJQRFNSWXM",
         drive_key="0-Av8zFbeDDvNcF1sSjDR32w",
-        wants=("text_c10/class_00001",),
+        wants=("text_c10/class_*",),
     ),
     Archive(
         "embeddings",

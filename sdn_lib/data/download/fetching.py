@@ -54,7 +54,7 @@ def fetch(
 
 
 def _is_there(archive: Archive, folder: Path, report: Callable[[str], None]) -> bool:
-    if not all((folder / path).exists() for path in archive.results):
+    if archive.missing_from(folder):
         return False
     report(f"{archive.part}: already in {folder}, {describe(archive, folder)}")
     return True

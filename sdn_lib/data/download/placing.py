@@ -49,20 +49,20 @@ def refuse_incomplete(archive: Archive, folder: Path) -> None:
     """Raise FetchError where a part of what the archive unpacks to stands in its way."""
     for path in archive.results:
         item = folder / path.split("/")[0]
-        if item.exists() and not (folder / path).exists():
+        if item.exists() and path in archive.missing_from(folder):
             raise FetchError(f"{item} exists without {path}: move it away, then run again")
 
 
 def _find(top: Path, archive: Archive, path: Path) -> dict[str, Path]:
     """Return where each of `archive.items` lies under `top`, the shallowest place first."""
     for folder in _folders(top):
-        if all((folder / want).exists() for want in archive.wants):
+        if not archive.missing_from(folder):
             return {item: folder / item for item in archive.items}
     # One folder under another name: its content tells it.
     inside = [want.partition("/")[2] for want in archive.wants]
     if len(archive.items) == 1 and all(inside):
         for folder in _folders(top):
-            if all((folder / want).exists() for want in inside):
+            if all(next(folder.glob(want), None) for want in inside):
                 return {archive.items[0]: folder}
     there = sorted(p.name for p in top.iterdir())[:8]
     raise DamagedError(

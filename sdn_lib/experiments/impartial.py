@@ -194,11 +194,10 @@ class Jury:
     ) -> dict[str, tuple[float, float, float]]:
         """Return {measure: (value, low, high)} of the first's measures less the second's."""
         a, b, groups = self.kernel(ours["seen"]), self.kernel(theirs["seen"]), self.kinds[self.few]
-        apart = interval(
-            lambda rows: a(rows) - b(rows), np.arange(len(groups)),
-            groups=groups, level=level, draws=MANY,
-        )  # fmt: skip
-        found = {"kernel": apart}
+        rows = np.arange(len(groups))
+        found = {
+            "kernel": interval(lambda k: a(k) - b(k), rows, groups=groups, level=level, draws=MANY)
+        }
         for measure in ("r_precision", "colour"):
             if measure in ours:
                 apart = ours[measure] - theirs[measure]

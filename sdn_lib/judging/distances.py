@@ -79,7 +79,7 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
 
 def cubic_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return (x . y / d + 1)^3 of rows (n, d) and (m, d), float64 (n, m)."""
-    return (x.astype(np.float64) @ y.astype(np.float64).T / x.shape[1] + 1) ** 3
+    return (np.asarray(x, np.float64) @ np.asarray(y, np.float64).T / x.shape[1] + 1) ** 3
 
 
 def discrepancy(real: np.ndarray, generated: np.ndarray, across: np.ndarray) -> float:

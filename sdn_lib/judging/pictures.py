@@ -34,8 +34,8 @@ def power_spectrum(pictures: np.ndarray) -> np.ndarray:
     Element k is the mean squared modulus of the grey picture's Fourier coefficients on the ring of
     radius k, from 0 to below size / 2. Raises SDNError for pictures that are not square.
     """
-    energy, ring = _energy(pictures)
-    return (np.bincount(ring, energy) / np.bincount(ring))[: pictures.shape[2] // 2]
+    _, _, mean = _waves(pictures)
+    return mean[: pictures.shape[2] // 2]
 
 
 def fine_power(spectrum: Sequence[float]) -> float:
@@ -54,21 +54,21 @@ def periodicity(pictures: np.ndarray) -> float:
     what fine stripes of one spacing and direction raise. Raises SDNError for pictures that are not
     square.
     """
-    energy, ring = _energy(pictures)
+    energy, ring, mean = _waves(pictures)
     half = pictures.shape[2] // 2
-    mean = np.bincount(ring, energy) / np.bincount(ring)
     quick = (ring >= half // 2) & (ring < half)
     return float((energy[quick] / np.maximum(mean[ring[quick]], np.finfo(float).tiny)).max())
 
 
-def _energy(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean power of each wave and the ring that it is on, both (size * size,)."""
+def _waves(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each wave's power and its ring, both (size * size,), and the mean power by rings."""
     if pictures.ndim != 4 or pictures.shape[2] != pictures.shape[3]:
         raise SDNError(f"a power spectrum takes pictures (n, 3, size, size), got {pictures.shape}")
     size = pictures.shape[2]
     waves = np.fft.fftfreq(size, 1 / size)
     ring = np.hypot(*np.meshgrid(waves, waves)).round().astype(int).ravel()
-    return (np.abs(np.fft.fft2(pictures.mean(1))) ** 2).mean(0).ravel(), ring
+    energy = (np.abs(np.fft.fft2(pictures.mean(1))) ** 2).mean(0).ravel()
+    return energy, ring, np.bincount(ring, energy) / np.bincount(ring)
 
 
 def detail(spectrum: Sequence[float]) -> float:

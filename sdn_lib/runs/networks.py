@@ -30,7 +30,7 @@ def build(name: str, profile: Profile, norm: bool = False) -> nn.Module:
     return build_encoder(profile) if text else build_student(profile, norm)
 
 
-def build_evaluator(name: str = "evaluator") -> Evaluator:
+def build_evaluator(name: str) -> Evaluator:
     """Return an untrained evaluator of the painted birds' attributes."""
     return Evaluator(painted_birds.ATTRIBUTES, EVALUATORS[name])
 

@@ -13,8 +13,14 @@ embeddings    `train/*.pickle`, `test/*.pickle`   `train/*.pickle`, `test/*.pick
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def missing(folder: Path, patterns: Iterable[str]) -> list[str]:
+    """Return those patterns of paths that nothing in a folder matches."""
+    return [pattern for pattern in patterns if next(folder.glob(pattern), None) is None]
 
 
 @dataclass(frozen=True)
@@ -41,12 +47,8 @@ class Archive:
 
     @property
     def results(self) -> tuple[str, ...]:
-        """Paths that say, all of them there, that this part has been fetched."""
+        """Patterns that say, all of them matched, that this part has been fetched."""
         return self.wants or (self.file,)
-
-    def missing_from(self, folder: Path) -> list[str]:
-        """Return those of the results of which a folder has nothing."""
-        return [path for path in self.results if next(folder.glob(path), None) is None]
 
     @property
     def items(self) -> list[str]:

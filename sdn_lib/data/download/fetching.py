@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sdn_lib import files
-from sdn_lib.data.download.addresses import Archive
+from sdn_lib.data.download.addresses import Archive, missing
 from sdn_lib.data.download.placing import extract, refuse_incomplete
 from sdn_lib.data.download.problems import DamagedError, FetchError, SpaceError, check_room
 from sdn_lib.data.download.transfer import download, download_with_gdown, size_of
@@ -54,7 +54,7 @@ def fetch(
 
 
 def _is_there(archive: Archive, folder: Path, report: Callable[[str], None]) -> bool:
-    if archive.missing_from(folder):
+    if missing(folder, archive.results):
         return False
     report(f"{archive.part}: already in {folder}, {describe(archive, folder)}")
     return True

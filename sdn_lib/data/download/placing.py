@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sdn_lib import files
-from sdn_lib.data.download.addresses import Archive
+from sdn_lib.data.download.addresses import Archive, missing
 from sdn_lib.data.download.problems import DamagedError, FetchError, SpaceError
 from sdn_lib.data.download.unpacking import unpack
 
@@ -47,22 +47,22 @@ def extract(path: str | Path, folder: str | Path, archive: Archive) -> None:
 
 def refuse_incomplete(archive: Archive, folder: Path) -> None:
     """Raise FetchError where a part of what the archive unpacks to stands in its way."""
-    for path in archive.results:
+    for path in missing(folder, archive.results):
         item = folder / path.split("/")[0]
-        if item.exists() and path in archive.missing_from(folder):
+        if item.exists():
             raise FetchError(f"{item} exists without {path}: move it away, then run again")
 
 
 def _find(top: Path, archive: Archive, path: Path) -> dict[str, Path]:
     """Return where each of `archive.items` lies under `top`, the shallowest place first."""
     for folder in _folders(top):
-        if not archive.missing_from(folder):
+        if not missing(folder, archive.wants):
             return {item: folder / item for item in archive.items}
     # One folder under another name: its content tells it.
     inside = [want.partition("/")[2] for want in archive.wants]
     if len(archive.items) == 1 and all(inside):
         for folder in _folders(top):
-            if all(next(folder.glob(want), None) for want in inside):
+            if not missing(folder, inside):
                 return {archive.items[0]: folder}
     there = sorted(p.name for p in top.iterdir())[:8]
     raise DamagedError(

@@ -3,8 +3,8 @@
 `smoke` proves that everything runs; `cpu` is the book on two cores; `gpu` is the same path at a
 larger size. `birds` and `flowers` are the paper's experiments on photographs, `birds64` and
 `flowers64` small ones for two cores, `authors` what the authors' code does with its quirks, and
-`rehearsal` walks the same path with a handful of photos. `robust` is `cpu` with a teacher that has
-learned under noise, and larger batches.
+`rehearsal` walks the same path with a handful of photos. `brittle` is `cpu` with a teacher that has
+seen clean pictures only, and smaller batches.
 """
 
 from __future__ import annotations
@@ -163,12 +163,15 @@ def _own_birds(**changes) -> DataConfig:
 
 
 def _student(steps: int, **changes) -> TrainConfig:
-    settings = {"batch": 16, "learning_rate": 2e-3, "image_weight": 5.0, "log_every": 20}
-    return TrainConfig(steps, **{**settings, "checkpoint_every": 1000, **changes})
+    settings = {"learning_rate": 2e-3, "image_weight": 2.0, "log_every": 20}
+    return TrainConfig(steps, **{**settings, **changes})
 
 
-LARGER: dict[str, Any] = {"batch": 64, "image_weight": 2.0, "checkpoint_every": 250}
-SHIPPED: dict[str, Any] = {"streams": "numbered"}  # of the trainings that ship with `cpu`
+SMALL: dict[str, Any] = {"batch": 16, "image_weight": 5.0, "checkpoint_every": 1000}
+"""Of a student that learns from few pictures a step."""
+
+NUMBERED: dict[str, Any] = {"streams": "numbered"}
+"""Of the trainings that this book shipped first."""
 
 
 @dataclass(frozen=True)
@@ -189,17 +192,15 @@ class Profile(Config):
     teacher_data: DataConfig = _own_birds(seed=2000)
     judge_data: DataConfig = _own_birds(seed=1000)
     network: NetworkConfig = NetworkConfig()
-    evaluator: TrainConfig = TrainConfig(2000, learning_rate=2e-3, seed=100, **SHIPPED)
+    evaluator: TrainConfig = TrainConfig(3000, learning_rate=2e-3, noise=0.25, seed=100)
     second_evaluator: TrainConfig = TrainConfig(3000, learning_rate=2e-3, noise=0.25, seed=101)
-    teacher: TrainConfig = TrainConfig(3000, seed=1, **SHIPPED)
-    text: TrainConfig = TrainConfig(4000, seed=2, **SHIPPED)
+    teacher: TrainConfig = TrainConfig(3000, noise=0.25, seed=1)
+    text: TrainConfig = TrainConfig(2000, seed=2)
     judge_text: TrainConfig = TrainConfig(2000, learning_rate=5e-4, seed=102)
-    stage_one: TrainConfig = _student(8000, seed=3, **SHIPPED)
-    stage_two: TrainConfig = _student(
-        10000, learning_rate=1e-3, image_weight=20.0, seed=4, **SHIPPED
-    )
-    baseline: TrainConfig = _student(30670, seed=3, **SHIPPED)
-    evaluation: EvaluationConfig = EvaluationConfig(streams="numbered")
+    stage_one: TrainConfig = _student(1500, seed=3)
+    stage_two: TrainConfig = _student(5000, learning_rate=1e-3, seed=4)
+    baseline: TrainConfig = _student(12000, seed=3)
+    evaluation: EvaluationConfig = EvaluationConfig()
     live_steps: int = setting(in_range(1), 80)
     seed: int = setting(SEED, 0)
     photos: str | None = setting(NOT_BLANK, None)
@@ -279,9 +280,9 @@ def _small(dataset: str) -> Profile:
         name=f"{dataset}64",
         teacher=TrainConfig(3000, noise=0.15, seed=1),
         text=TrainConfig(1500, learning_rate=5e-4, seed=2),
-        stage_one=_student(700, seed=3, **LARGER),
-        stage_two=_student(1200, seed=4, learning_rate=1e-3, **LARGER),
-        baseline=_student(3334, seed=3, **LARGER),
+        stage_one=_student(700, seed=3),
+        stage_two=_student(1200, seed=4, learning_rate=1e-3),
+        baseline=_student(3334, seed=3),
         photos=f"data/{dataset}-64",
         photo_teacher=True,
     )
@@ -298,9 +299,11 @@ PROFILES = {
         second_evaluator=_short(20, seed=101),
         teacher=_short(20, seed=1),
         text=_short(10, seed=2),
-        stage_one=_student(10, log_every=1, seed=3),
-        stage_two=_student(10, learning_rate=5e-4, image_weight=20.0, log_every=1, seed=4),
-        baseline=_student(34, log_every=1, seed=3),
+        stage_one=_student(10, log_every=1, seed=3, **SMALL),
+        stage_two=_student(
+            10, learning_rate=5e-4, log_every=1, seed=4, **{**SMALL, "image_weight": 20.0}
+        ),
+        baseline=_student(34, log_every=1, seed=3, **SMALL),
         evaluation=EvaluationConfig(images=64, seeds=(0, 1, 2)),
         live_steps=4,
     ),
@@ -311,21 +314,24 @@ PROFILES = {
         teacher_data=_own_birds(size=128, seed=2000),
         judge_data=_own_birds(size=128, seed=1000),
         network=NetworkConfig(depth=19, width=0.5, fc_width=1024),
-        evaluator=TrainConfig(5000, learning_rate=2e-3, seed=100),
-        teacher=TrainConfig(5000, seed=1),
+        evaluator=TrainConfig(5000, learning_rate=2e-3, noise=0.25, seed=100),
+        teacher=TrainConfig(5000, noise=0.25, seed=1),
         text=TrainConfig(6000, seed=2),
-        stage_one=_student(10000, batch=32, seed=3),
-        stage_two=_student(20000, batch=32, learning_rate=5e-4, image_weight=20.0, seed=4),
-        baseline=_student(53400, batch=32, seed=3),
+        stage_one=_student(5000, seed=3),
+        stage_two=_student(20000, learning_rate=1e-3, seed=4),
+        baseline=_student(46667, seed=3),
     ),
-    "robust": Profile(
-        name="robust",
-        evaluator=TrainConfig(3000, learning_rate=2e-3, noise=0.25, seed=100),
-        teacher=TrainConfig(3000, noise=0.25, seed=1),
-        text=TrainConfig(2000, seed=2),
-        stage_one=_student(1500, seed=3, **LARGER),
-        stage_two=_student(5000, seed=4, learning_rate=1e-3, **LARGER),
-        baseline=_student(12000, seed=3, **LARGER),
+    "brittle": Profile(
+        name="brittle",
+        evaluator=TrainConfig(2000, learning_rate=2e-3, seed=100, **NUMBERED),
+        teacher=TrainConfig(3000, seed=1, **NUMBERED),
+        text=TrainConfig(4000, seed=2, **NUMBERED),
+        stage_one=_student(8000, seed=3, **SMALL, **NUMBERED),
+        stage_two=_student(
+            10000, learning_rate=1e-3, seed=4, **{**SMALL, "image_weight": 20.0}, **NUMBERED
+        ),
+        baseline=_student(30670, seed=3, **SMALL, **NUMBERED),
+        evaluation=EvaluationConfig(**NUMBERED),
     ),
     "birds64": _small("birds"),
     "flowers64": _small("flowers"),
@@ -344,9 +350,9 @@ PROFILES = {
     "rehearsal": Profile(
         name="rehearsal",
         text=TrainConfig(150, batch=4, learning_rate=5e-4, seed=2),
-        stage_one=_student(300, log_every=5, seed=3),
-        stage_two=_student(200, learning_rate=5e-4, log_every=5, seed=4),
-        baseline=_student(800, log_every=5, seed=3),
+        stage_one=_student(300, log_every=5, seed=3, **SMALL),
+        stage_two=_student(200, learning_rate=5e-4, log_every=5, seed=4, **SMALL),
+        baseline=_student(800, log_every=5, seed=3, **SMALL),
         live_steps=20,
         photos="data/birds-rehearsal",
     ),

@@ -13,6 +13,9 @@ from sdn_lib.experiments.rows import ROWS, Row, budget
 from sdn_lib.profiles import Profile, TrainConfig
 from sdn_lib.runs.settings import STUDENT_NETWORK
 
+SHIPPED = "brittle"
+"""The profile of the rows that ship."""
+
 FIXED = ("evaluator", "teacher", "text")
 """The networks that every row shares."""
 
@@ -25,12 +28,20 @@ def rows_folder(profile: Profile) -> Path:
     return profiles.ROOT / "results" / "ablation" / profile.name
 
 
+def rows_profile(profile: Profile) -> Profile:
+    """Return the profile to read rows with: `brittle` in place of `cpu`, which has none yet."""
+    if profile.name != "cpu":
+        return profile
+    first = profiles.PROFILES[SHIPPED]
+    return dataclasses.replace(first, seed=profile.seed, output_dir=profile.output_dir)
+
+
 def stored_rows(profile: Profile) -> dict[str, list[dict[str, Any]]]:
-    """Return {row: its results by seed} as kept for the profile, or for `cpu` where it has none.
+    """Return {row: its results by seed} as kept for the profile, or those that ship.
 
     Raises SDNError when there is neither, or when a file is no JSON.
     """
-    for folder in (rows_folder(profile), rows_folder(profile).with_name("cpu")):
+    for folder in (rows_folder(profile), rows_folder(profile).with_name(SHIPPED)):
         paths = sorted(folder.glob("*-[0-9]*.json"))
         if paths:
             break

@@ -270,7 +270,7 @@ def test_what_the_text_says_of_photographs_is_so() -> None:
 @pytest.fixture(scope="module")
 def grid() -> dict[str, list[dict]]:
     try:
-        return experiments.stored_rows(profiles.load("cpu"))
+        return experiments.stored_rows(profiles.load("brittle"))
     except SDNError as error:
         pytest.skip(str(error))
 
@@ -292,7 +292,7 @@ def test_claims_rest_on_three_trainings_of_equal_cost(grid: dict) -> None:
 
 
 def test_the_stored_rows_are_those_that_are_declared(grid: dict) -> None:
-    profile = profiles.load("cpu")
+    profile = profiles.load("brittle")
     for name, results in grid.items():
         for facts in results:
             seed = facts["settings"]["seed"]
@@ -301,7 +301,7 @@ def test_the_stored_rows_are_those_that_are_declared(grid: dict) -> None:
 
 def test_the_grid_was_judged_by_the_shipped_networks(grid: dict) -> None:
     for name in experiments.FIXED:
-        wanted = files.checksum(ROOT / "results" / "cpu" / name / "weights.safetensors")
+        wanted = files.checksum(ROOT / "results" / "brittle" / name / "weights.safetensors")
         assert {f["settings"][name] for rows in grid.values() for f in rows} == {wanted}
 
 

@@ -163,15 +163,11 @@ def _own_birds(**changes) -> DataConfig:
 
 
 def _student(steps: int, **changes) -> TrainConfig:
-    settings = {"learning_rate": 2e-3, "image_weight": 2.0, "log_every": 20}
-    return TrainConfig(steps, **{**settings, **changes})
+    return TrainConfig(steps, **{"learning_rate": 2e-3, "image_weight": 2.0, **changes})
 
 
-SMALL: dict[str, Any] = {"batch": 16, "image_weight": 5.0, "checkpoint_every": 1000}
-"""Of a student that learns from few pictures a step."""
-
-NUMBERED: dict[str, Any] = {"streams": "numbered"}
-"""Of the trainings that this book shipped first."""
+LITTLE: dict[str, Any] = dict(batch=16, image_weight=5.0, log_every=20, checkpoint_every=1000)
+NUMBERED: dict[str, Any] = {"streams": "numbered"}  # of the trainings that shipped first
 
 
 @dataclass(frozen=True)
@@ -201,7 +197,7 @@ class Profile(Config):
     stage_two: TrainConfig = _student(5000, learning_rate=1e-3, seed=4)
     baseline: TrainConfig = _student(12000, seed=3)
     evaluation: EvaluationConfig = EvaluationConfig()
-    live_steps: int = setting(in_range(1), 80)
+    live_steps: int = setting(in_range(1), 40)
     seed: int = setting(SEED, 0)
     photos: str | None = setting(NOT_BLANK, None)
     photo_teacher: bool = False
@@ -280,9 +276,9 @@ def _small(dataset: str) -> Profile:
         name=f"{dataset}64",
         teacher=TrainConfig(3000, noise=0.15, seed=1),
         text=TrainConfig(1500, learning_rate=5e-4, seed=2),
-        stage_one=_student(700, seed=3),
-        stage_two=_student(1200, seed=4, learning_rate=1e-3),
-        baseline=_student(3334, seed=3),
+        stage_one=_student(700, seed=3, log_every=20),
+        stage_two=_student(1200, seed=4, learning_rate=1e-3, log_every=20),
+        baseline=_student(3334, seed=3, log_every=20),
         photos=f"data/{dataset}-64",
         photo_teacher=True,
     )
@@ -299,11 +295,11 @@ PROFILES = {
         second_evaluator=_short(20, seed=101),
         teacher=_short(20, seed=1),
         text=_short(10, seed=2),
-        stage_one=_student(10, log_every=1, seed=3, **SMALL),
+        stage_one=_student(10, seed=3, **{**LITTLE, "log_every": 1}),
         stage_two=_student(
-            10, learning_rate=5e-4, log_every=1, seed=4, **{**SMALL, "image_weight": 20.0}
+            10, seed=4, **{**LITTLE, "learning_rate": 5e-4, "image_weight": 20.0, "log_every": 1}
         ),
-        baseline=_student(34, log_every=1, seed=3, **SMALL),
+        baseline=_student(34, seed=3, **{**LITTLE, "log_every": 1}),
         evaluation=EvaluationConfig(images=64, seeds=(0, 1, 2)),
         live_steps=4,
     ),
@@ -326,11 +322,11 @@ PROFILES = {
         evaluator=TrainConfig(2000, learning_rate=2e-3, seed=100, **NUMBERED),
         teacher=TrainConfig(3000, seed=1, **NUMBERED),
         text=TrainConfig(4000, seed=2, **NUMBERED),
-        stage_one=_student(8000, seed=3, **SMALL, **NUMBERED),
+        stage_one=_student(8000, seed=3, **LITTLE, **NUMBERED),
         stage_two=_student(
-            10000, learning_rate=1e-3, seed=4, **{**SMALL, "image_weight": 20.0}, **NUMBERED
+            10000, learning_rate=1e-3, seed=4, **{**LITTLE, "image_weight": 20.0}, **NUMBERED
         ),
-        baseline=_student(30670, seed=3, **SMALL, **NUMBERED),
+        baseline=_student(30670, seed=3, **LITTLE, **NUMBERED),
         evaluation=EvaluationConfig(**NUMBERED),
     ),
     "birds64": _small("birds"),
@@ -350,9 +346,9 @@ PROFILES = {
     "rehearsal": Profile(
         name="rehearsal",
         text=TrainConfig(150, batch=4, learning_rate=5e-4, seed=2),
-        stage_one=_student(300, log_every=5, seed=3, **SMALL),
-        stage_two=_student(200, learning_rate=5e-4, log_every=5, seed=4, **SMALL),
-        baseline=_student(800, log_every=5, seed=3, **SMALL),
+        stage_one=_student(300, seed=3, **{**LITTLE, "log_every": 5}),
+        stage_two=_student(200, learning_rate=5e-4, seed=4, **{**LITTLE, "log_every": 5}),
+        baseline=_student(800, seed=3, **{**LITTLE, "log_every": 5}),
         live_steps=20,
         photos="data/birds-rehearsal",
     ),
@@ -387,9 +383,7 @@ def load(name: str | Path, /, **overrides) -> Profile:
             place, target = values[target], "__".join(rest)
         if target not in place:
             raise SDNError(f"profile has no setting {key!r}: {near(target, place)}")
-        if isinstance(value, os.PathLike):
-            value = os.fspath(value)
-        place[target] = value
+        place[target] = os.fspath(value) if isinstance(value, os.PathLike) else value
     return _resolved(from_dict(Profile, values), Path())
 
 

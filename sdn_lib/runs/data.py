@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from sdn_lib import files, profiles
 from sdn_lib.data import painted_birds, prepared
@@ -38,24 +39,36 @@ def dataset(profile: Profile) -> prepared.Prepared:
 
 def painted(wanted: DataConfig) -> prepared.Prepared:
     """Return a data set of painted birds from its cache, or paint it first."""
-    config, folder = dataclasses.asdict(wanted), wanted.folder
-    source = {"generator": "painted_birds", "version": painted_birds.VERSION, **config}
+    source, folder = _source(wanted), wanted.folder
     if prepared.is_prepared(folder, source):
         return prepared.load(folder)
     with files.alone(folder):
         if prepared.is_prepared(folder, source):
             return prepared.load(folder)
         with Progress("painting birds", "pictures") as progress:
+            config = dataclasses.asdict(wanted)
             return painted_birds.generate(folder, **config, progress=progress)
 
 
-def data_of(name: str, profile: Profile) -> prepared.Prepared:
+def _source(wanted: DataConfig) -> dict[str, Any]:
+    config = dataclasses.asdict(wanted)
+    return {"generator": "painted_birds", "version": painted_birds.VERSION, **config}
+
+
+def data_of(name: str, profile: Profile, whole: bool = True) -> prepared.Prepared:
     """Return what a run trains on: teacher and evaluators have birds, and species, of their own.
 
-    But for a teacher of photographs.
+    But for a teacher of photographs. A training that is not `whole` has its own birds painted one
+    by one, where they are not there yet: it will meet few of them.
     """
     own = own_birds(name, profile)
-    return painted(own) if own else dataset(profile)
+    if own is None:
+        return dataset(profile)
+    if whole or prepared.is_prepared(own.folder, _source(own)):
+        return painted(own)
+    config = dataclasses.asdict(own)
+    del config["captions"]
+    return painted_birds.unpainted(own.folder, **config)
 
 
 def own_birds(name: str, profile: Profile) -> DataConfig | None:

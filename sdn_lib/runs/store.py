@@ -240,15 +240,13 @@ def make_task(
     """
     settings = train_config(name, profile)
     if data is None:
-        data = data_of(name, profile)
+        data = data_of(name, profile, whole)
     needs = {need: get(need, profile) for need in NEEDS[name]}
     torch.manual_seed(settings.seed)
     if name in EVALUATORS:
         evaluator = build_evaluator(name)
         trunk, width = evaluator.trunk, evaluator.num_features
-        attributes = learning.AttributeTask(
-            data, trunk, width, species=False, noise=settings.noise
-        )
+        attributes = learning.AttributeTask(data, trunk, width, species=False, noise=settings.noise)
         evaluator.heads = attributes.heads
         return attributes, evaluator.eval
     if name == "teacher":

@@ -289,6 +289,23 @@ def test_what_is_written_is_what_was_painted_and_said(made):
         assert made.names[row] == f"{kind.id:03d}.{stem}/{row % 3 + 1:04d}"
 
 
+def test_what_is_not_painted_yet_is_painted_when_asked_for(made, monkeypatch):
+    config = {**SMALL, "seed": made.manifest["source"]["seed"]}
+    bare = birds.unpainted(made.folder, **config)
+    assert (len(bare.images), bare.size) == (len(made), made.size)
+    assert bare.images.dtype == made.images.dtype and bare.images.shape == made.images.shape
+    for field in ("names", "splits"):
+        assert getattr(bare, field) == getattr(made, field)
+    assert np.array_equal(bare.class_ids, made.class_ids)
+    assert np.array_equal(bare.arrays["attributes"], made.arrays["attributes"])
+    assert bare.tables["attributes"] == made.tables["attributes"]
+    painted = []
+    paint = dataset.paint
+    monkeypatch.setattr(dataset, "paint", lambda *of: painted.append(of) or paint(*of))
+    rows = np.array([40, 0, 7])
+    assert np.array_equal(bare.images[rows], made.images[rows]) and len(painted) == len(rows)
+
+
 def test_no_class_is_in_both_splits(made):
     train, test = (set(made.class_ids[made.indices(split)]) for split in ("train", "test"))
     assert len(train) == 10 and len(test) == 4 and not train & test

@@ -1,8 +1,8 @@
 """PaintedBirds: a procedural stand-in for CUB, its attributes, masks and captions known.
 
 `make_species` invents the classes, `draw` a bird of one of them, `paint` its picture and part
-map, `describe` its captions, `generate` the whole data set in the prepared form. `bird_from` makes
-a bird of any attributes at all.
+map, `describe` its captions, `generate` the whole data set in the prepared form; `unpainted` is
+the same where few of its pictures are needed. `bird_from` makes a bird of any attributes at all.
 """
 
 from sdn_lib.data.painted_birds.attributes import (
@@ -15,7 +15,7 @@ from sdn_lib.data.painted_birds.attributes import (
 )
 from sdn_lib.data.painted_birds.bird import bird_from, draw
 from sdn_lib.data.painted_birds.captions import describe
-from sdn_lib.data.painted_birds.dataset import VERSION, generate, paint_matching
+from sdn_lib.data.painted_birds.dataset import VERSION, generate, paint_matching, unpainted
 from sdn_lib.data.painted_birds.painting import paint
 from sdn_lib.data.painted_birds.species import make_species
 
@@ -34,4 +34,5 @@ __all__ = [
     "make_species",
     "paint",
     "paint_matching",
+    "unpainted",
 ]

@@ -5,9 +5,10 @@ A picture depends on its seed alone, never on how many processes paint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def generate(
     kinds = make_species(species, test_species, seed)
     paint(draw(kinds[0], seed), size)  # refuse a bad size before anything is written
     seeds = [[(seed, k.id, i) for i in range(images_per_species)] for k in kinds]
-    birds = [[draw(k, at) for at in own] for k, own in zip(kinds, seeds, strict=True)]
+    birds = _draw_all(kinds, images_per_species, seed)
     total = species * images_per_species
     parts = np.empty((total, size, size), np.uint8)
 
@@ -83,6 +84,56 @@ def generate(
         return _write(folder, kinds, birds, described, painted(), parts, config)
 
 
+class Easel:
+    """Pictures of birds as an array (n, size, size, 3) that paints what is asked of it.
+
+    For who needs a few of many: rows are numbers of pictures, and nothing is kept.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, birds: Sequence[Bird], size: int) -> None:
+        self.birds = birds
+        self.shape = len(birds), size, size, 3
+
+    def __len__(self) -> int:
+        return len(self.birds)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return the pictures of some rows, uint8 (len(rows), size, size, 3) RGB."""
+        return np.stack([paint(self.birds[row], self.shape[1])[0] for row in rows])
+
+
+def unpainted(
+    folder: str | Path,
+    *,
+    size: int,
+    species: int,
+    test_species: int,
+    images_per_species: int,
+    seed: int,
+) -> prepared.Prepared:
+    """Return the pictures that `generate` would paint into `folder`, without painting them.
+
+    Species, splits, attributes and pictures are the same; there are no captions, part maps or
+    files. `images` is an Easel.
+    """
+    kinds = make_species(species, test_species, seed)
+    birds = _draw_all(kinds, images_per_species, seed)
+    each = range(images_per_species)
+    flat = [bird for own in birds for bird in own]
+    return prepared.Prepared(
+        folder=Path(folder),
+        images=cast(np.ndarray, Easel(flat, size)),
+        captions=[[] for _ in flat],
+        class_ids=np.array([k.id for k in kinds for _ in each]),
+        names=_names(kinds, images_per_species),
+        splits=[k.split for k in kinds for _ in each],
+        arrays={"attributes": _codes(birds)},
+        tables={"attributes": _values()},
+    )
+
+
 def paint_matching(
     data: prepared.Prepared, row: int, caption: str, count: int, seed: int = 0
 ) -> np.ndarray:
@@ -100,6 +151,25 @@ def paint_matching(
     fixed = {name: values[code] for (name, values), code, is_fixed in rows if is_fixed}
     birds = [bird_from(fixed, (seed, int(row), i)) for i in range(count)]
     return np.stack([paint(bird, data.size)[0] for bird in birds])
+
+
+def _draw_all(kinds: list[Species], each: int, seed: int) -> list[list[Bird]]:
+    return [[draw(kind, (seed, kind.id, i)) for i in range(each)] for kind in kinds]
+
+
+def _names(kinds: list[Species], each: int) -> list[str]:
+    stems = [f"{k.id:03d}.{k.name.replace(' ', '_').replace('-', '_')}" for k in kinds]
+    return [f"{stem}/{i + 1:04d}" for stem in stems for i in range(each)]
+
+
+def _values() -> dict[str, list[str]]:
+    return {name: list(values) for name, values in ATTRIBUTES.items()}
+
+
+def _codes(birds: list[list[Bird]]) -> np.ndarray:
+    codes = {name: {value: n for n, value in enumerate(v)} for name, v in ATTRIBUTES.items()}
+    rows = [[codes[a][b.attributes[a]] for a in ATTRIBUTES] for own in birds for b in own]
+    return np.array(rows, np.uint8)
 
 
 def _describe_all(job: tuple[list[Bird], list[Seed], int]) -> list[list[Caption]]:
@@ -123,24 +193,21 @@ def _write(
     config: dict[str, int],
 ) -> prepared.Prepared:
     each = range(config["images_per_species"])
-    values = {name: {value: n for n, value in enumerate(v)} for name, v in ATTRIBUTES.items()}
-    codes = [[values[a][b.attributes[a]] for a in ATTRIBUTES] for own in birds for b in own]
     mentions = [[[a in c.mentions for a in ATTRIBUTES] for c in own] for own in captions]
-    stems = {k.id: f"{k.id:03d}.{k.name.replace(' ', '_').replace('-', '_')}" for k in kinds}
     return prepared.write(
         folder,
         images=images,
         captions=[[caption.text for caption in own] for own in captions],
         class_ids=[k.id for k in kinds for _ in each],
-        names=[f"{stems[k.id]}/{i + 1:04d}" for k in kinds for i in each],
+        names=_names(kinds, config["images_per_species"]),
         splits=[k.split for k in kinds for _ in each],
         arrays={
-            "attributes": np.array(codes, np.uint8),
+            "attributes": _codes(birds),
             "mentions": np.array(mentions, bool),
             "parts": parts,
         },
         tables={
-            "attributes": {name: list(known) for name, known in ATTRIBUTES.items()},
+            "attributes": _values(),
             "parts": list(PARTS),
             "species": [asdict(k) for k in kinds],
         },

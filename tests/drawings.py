@@ -32,13 +32,9 @@ def log(count, seed=0):
 
 def drawings():
     images, maps = smooth_images(8), activations()
-    captions = ["a small red bird with two white bars on its wings and a pointed beak"] * 8
     table = {"before": per_layer(0), "after": per_layer(1)}
     runs = {"pixel-only": {"crown": 0.4, "tail": 0.3}, "stage two": {"crown": 0.9, "tail": 0.8}}
     return {
-        "image_grid": lambda: show.image_grid(images, captions),
-        "image_grid without titles": lambda: show.image_grid(images, columns=3),
-        "compare_rows": lambda: show.compare_rows({"real": images, "two": images}, captions),
         "activation_maps": lambda: show.activation_maps(maps, ["image", "conv3_1", "pool5"]),
         "symmetry_diagram": lambda: show.symmetry_diagram(vgg.shapes(19, 0.25, 64), fc_width=512),
         "symmetry_diagram 11": lambda: show.symmetry_diagram(

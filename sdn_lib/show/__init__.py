@@ -13,8 +13,9 @@ from sdn_lib.show.charts import (
 )
 from sdn_lib.show.explorer import Explorer
 from sdn_lib.show.frames import Control, Frame, Panel
-from sdn_lib.show.grids import activation_maps, compare_rows, image_grid
+from sdn_lib.show.gallery import Gallery, compare_rows, image_grid
 from sdn_lib.show.live import PaintBox
+from sdn_lib.show.maps import activation_maps
 from sdn_lib.show.mirror import symmetry_diagram
 from sdn_lib.show.style import INK, PALETTE, RUN_COLOURS, use_style
 
@@ -25,6 +26,7 @@ __all__ = [
     "Control",
     "Explorer",
     "Frame",
+    "Gallery",
     "PaintBox",
     "Panel",
     "activation_maps",

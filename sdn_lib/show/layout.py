@@ -27,30 +27,6 @@ def text_width(text: str, size: float) -> float:
     return outline.get_extents().width * 1.06 * DPI / 72 if text.strip() else 0.0
 
 
-def wrap(text: str, width: float, size: float = CAPTION) -> list[str]:
-    """Break text into lines no wider than `width` pixels; a longer word gets a line of its own."""
-    space = size * 0.32 * DPI / 72
-    lines: list[str] = []
-    room = 0.0
-    for word in text.split():
-        needed = text_width(word, size)
-        if lines and needed + space <= room:
-            lines[-1] += f" {word}"
-            room -= needed + space
-        else:
-            lines.append(word)
-            room = width - needed
-    return lines
-
-
-def write(page: Axes, x: float, y: float, lines: list[str]) -> None:
-    """Write centred lines from y downward; one text each, as joined lines are spaced unevenly."""
-    step = line_height()
-    for index, line in enumerate(lines):
-        page.text(x, y + index * step + 0.8 * step, line, ha="center", va="baseline",
-                  fontsize=CAPTION, parse_math=False)
-
-
 def new_page(height: float) -> tuple[Figure, Axes]:
     """Return a full-width figure and axes over all of it, in pixels from the top left corner."""
     figure = HouseFigure(figsize=(WIDTH / DPI, height / DPI))
@@ -73,12 +49,3 @@ def paste(page: Axes, picture: np.ndarray, x: float, y: float, w: float, h: floa
     whole = h % picture.shape[0] == 0 and w % picture.shape[1] == 0
     axes.imshow(picture, interpolation="nearest" if whole else "auto", aspect="auto")
     axes.axis("off")
-
-
-def fit_cell(shape: tuple[int, ...], cell: float) -> tuple[int, int]:
-    """Return (width, height) for a picture in a cell: a whole multiple where that nearly fills."""
-    height, width = shape[:2]
-    whole = int(cell // width)
-    if whole and whole * width >= 0.8 * cell:
-        return whole * width, whole * height
-    return int(cell), round(cell * height / width)

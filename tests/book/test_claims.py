@@ -358,6 +358,19 @@ def test_the_live_row_is_the_stored_one(levels: dict) -> None:
     assert 0.8 < levels["c09_live_ratio"] < 1.25
 
 
+# ---------------------------------------------------------------- two teachers
+
+
+def test_the_brittle_teacher_amplifies_what_ours_damps() -> None:
+    n = {k.removeprefix("c03_"): v for k, v in record("03_teacher")["numbers"].items()}
+    assert n["stripes_top_trained"] < 0.1 < n["stripes_bottom_trained"]
+    assert n["stripes_top_brittle"] > 0.5 > n["stripes_bottom_brittle"]
+    assert n["reads_clean_trained"] == pytest.approx(n["reads_clean_brittle"], abs=0.05)
+    for view in ("striped", "noisy"):
+        assert n[f"reads_{view}_trained"] > n["reads_clean_trained"] - 0.02
+        assert n[f"reads_{view}_brittle"] < n["reads_clean_brittle"] - 0.1
+
+
 # ---------------------------------------------------------------- one book, one truth
 
 

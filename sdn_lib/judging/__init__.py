@@ -23,6 +23,7 @@ from sdn_lib.judging.pictures import (
     fine_power,
     periodicity,
     power_spectrum,
+    sharpness,
     structure,
 )
 from sdn_lib.judging.probes import classifier_two_sample_test, probe_accuracy
@@ -61,6 +62,7 @@ __all__ = [
     "predict",
     "probe_accuracy",
     "ranked",
+    "sharpness",
     "structure",
     "unbiased_hsic",
 ]

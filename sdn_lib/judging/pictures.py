@@ -28,6 +28,14 @@ def structure(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
     return {"ssim": float(np.mean(ssim)), "psnr": float(np.mean(psnr))}
 
 
+def sharpness(pictures: np.ndarray) -> float:
+    """Return the mean absolute difference of neighbouring values of pictures (n, 3, h, w), 0..1.
+
+    Across and down, added. A crude ruler: noise has plenty of it, and so have stripes.
+    """
+    return float(sum(np.abs(np.diff(pictures, axis=axis)).mean() for axis in (2, 3)))
+
+
 def power_spectrum(pictures: np.ndarray) -> np.ndarray:
     """Return the mean power of pictures (n, 3, size, size) by waves across the picture.
 

@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "--attributes", type=Path, metavar="DIR", help="of photographs: CUB's, to judge colours by"
     )
 
-    command = add("publish", _publish, "measure a profile of photographs, keep it in results/")
+    command = add("publish", _publish, "measure a profile, keep it and its networks in results/")
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
     command.add_argument("--attributes", type=Path, metavar="DIR", help="CUB's, for the colours")
     command.add_argument(

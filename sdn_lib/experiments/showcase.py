@@ -1,16 +1,15 @@
-"""Results of record on photographs: measured where those are, shown where they are not, too.
+"""Results of record: networks, scores, and what the students paint of captions of our own.
 
-`results/PROFILE` holds `captions.txt`, captions in words of our own; `evaluation.json`, scores and
-gaps with their protocol; `painted-STUDENT.png`, what each student paints of the captions, side by
-side; and the trained networks, with which a reader's own captions are painted. No photograph is
-among them, and no caption of one.
+`results/PROFILE` holds `captions.txt`, captions in words of our own; `evaluation.json`, scores
+with their protocol; `painted-STUDENT.png`, what each student paints of the captions, side by side;
+and the trained networks, with which a reader's own captions are painted. Photographs need not be
+there to show it: no photograph is among it, and no caption of one.
 """
 
 from __future__ import annotations
 
-import itertools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,16 @@ from sdn_lib import devices, files, machine, profiles, runs
 from sdn_lib.captions import read_captions
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import both_ways, impartial
+from sdn_lib.experiments import both_ways, evaluation, impartial
 from sdn_lib.judging.gaps import heterogeneous_gap, homogeneous_gap, pooled_activations
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
 
 KEPT = ("teacher", "text", *runs.STUDENTS)
 """The networks that are shipped."""
+
+RUN = ("config.json", "log.jsonl", "weights.safetensors")
+TIME_LAPSE = ("time_lapse.json", "time_lapse.png")  # holds captions of its data
 
 REMEDY = "restore it, or measure again with `sdn publish`"
 
@@ -46,12 +48,20 @@ def publish(
 ) -> Path:
     """Measure the profile's students, paint its captions, keep both and the networks.
 
-    With `as_they_are`, a folder of the same photographs of which none was mirrored, another student
-    is trained on those, see `both_ways`. Returns the folder; SDNError where it has no
-    `captions.txt`.
+    Of painted birds the scores are `evaluation.evaluate`'s; of photographs `impartial.evaluate`'s,
+    and the gaps. With `as_they_are`, a folder of the same photographs of which none was mirrored,
+    another student is trained on those, see `both_ways`. Returns the folder; SDNError where it has
+    no `captions.txt`.
     """
     folder = folder_of(profile)
     captions = read_own_captions(profile)
+    if profile.photos is None:
+        found = {name: runs.get(name, profile) for name in runs.NAMES}
+        _keep(found, folder, (*RUN, *TIME_LAPSE))
+        report = evaluation.evaluate(profile)
+        _paint({name: found[name].model for name in runs.STUDENTS}, found, captions, folder)
+        files.write_json(folder / "evaluation.json", report | _circumstances())
+        return folder
     report = impartial.evaluate(profile, attributes=attributes)
     report["gaps"] = gaps(profile)
     found = {name: runs.get(name, profile) for name in (*KEPT, "judge_text")}
@@ -64,19 +74,37 @@ def publish(
         students[both_ways.FOLDER] = both_ways.as_they_are(profile, as_they_are)
         rivals = {name: students[name] for name in ("stage_two", both_ways.FOLDER)}
         report["facing"] = both_ways.distances(profile, as_they_are, rivals)
-    report |= {"hardware": machine.hardware(), "versions": machine.versions()}
-    report |= machine.git_state(profiles.ROOT)
+    _paint(students, found, captions, folder)
+    _keep({name: found[name] for name in KEPT}, folder, RUN)
+    files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
+    files.write_json(folder / "evaluation.json", report | _circumstances())
+    return folder
+
+
+def _circumstances() -> dict[str, Any]:
+    facts = {"hardware": machine.hardware(), "versions": machine.versions()}
+    return facts | machine.git_state(profiles.ROOT)
+
+
+def _paint(
+    students: Mapping[str, Any],
+    found: Mapping[str, runs.Run],
+    captions: Sequence[str],
+    folder: Path,
+) -> None:
     for name, student in students.items():
         pictures = runs.paint(student, found["text"].model, captions)
         strip = np.concatenate(list(runs.to_uint8(pictures)), axis=1)
         with files.writing(folder / f"painted-{name}.png") as partial:
             Image.fromarray(strip).save(partial, format="PNG", optimize=True)
-    for name, file in itertools.product(KEPT, ("config.json", "log.jsonl", "weights.safetensors")):
-        with files.writing(folder / name / file) as partial:
-            shutil.copyfile(found[name].folder / file, partial)
-    files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
-    files.write_json(folder / "evaluation.json", report)
-    return folder
+
+
+def _keep(found: Mapping[str, runs.Run], folder: Path, parts: Sequence[str]) -> None:
+    for name, run in found.items():
+        for path in (run.folder / part for part in parts):
+            if path.exists() and run.folder != folder / name:
+                with files.writing(folder / name / path.name) as partial:
+                    shutil.copyfile(path, partial)
 
 
 def facts_of(data: prepared.Prepared) -> dict[str, Any]:

@@ -67,6 +67,7 @@ rehearsal: setup
 	$(BIN)/sdn reproduce --profile rehearsal --chapters 8
 
 # The same archives, or parts of them, and for flowers imagelabels.mat. ARGUMENTS go to prepare.py.
+# Colours are judged where the archive of birds has people's attributes.
 birds64: ARGUMENTS ?= --crop box --facing right
 birds64 flowers64: setup
 	@test -n "$(IMAGES)" -a -n "$(CAPTIONS)" -a \( $@ = birds64 -o -n "$(LABELS)" \) || \
@@ -76,7 +77,8 @@ birds64 flowers64: setup
 	  --parts images captions $(if $(LABELS),labels --from-file labels=$(LABELS)) \
 	  --from-file images=$(IMAGES) --from-file captions=$(CAPTIONS)
 	$(BIN)/python data_scripts/prepare.py $(@:64=) data/raw/$@ data/$(@:64=)-64 --size 64 --subset $(ARGUMENTS)
-	$(BIN)/sdn evaluate --profile $@
+	at=data/raw/$@/CUB_200_2011/attributes; test -d $$at || at=; \
+	  $(BIN)/sdn evaluate --profile $@ --json _build/$@/evaluation.json $${at:+--attributes $$at}
 	$(BIN)/sdn reproduce --profile $@ --chapters 8
 
 smoke:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdn_lib import program
-from sdn_lib.captions import quoted, remarks
+from sdn_lib.captions import quoted, unreadable
 from sdn_lib.data import photographs
 from sdn_lib.data.parallel import check_processes
 from sdn_lib.data.photographs import cub, facing, flowers, folder
@@ -65,7 +65,12 @@ def _prepare(options: argparse.Namespace) -> None:
     repeated = counted(source["files_repeated_to_ten"], "picture")
     print(f"{mended} mended, {repeated} had too few of them", file=sys.stderr)
     if source.get("left_out"):
-        print(f"{counted(source['left_out'], 'image')} of the list not there", file=sys.stderr)
+        told = counted(source["unpictured"], "file")
+        print(
+            f"{counted(source['left_out'], 'image')} of the list not there, "
+            f"which leaves {told} of captions without a picture",
+            file=sys.stderr,
+        )
     if options.facing:
         unknown = counted(source["facing_unknown"], "bird")
         print(f"{source['mirrored']} mirrored, {unknown} of unknown side", file=sys.stderr)
@@ -73,7 +78,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _note_unreadable(captions: Sequence[str]) -> None:
-    unread = {caption: own for caption in captions if (own := remarks(caption))}
+    unread = unreadable(captions)
     if unread:
         caption, first = next(iter(unread.items()))
         print(

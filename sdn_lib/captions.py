@@ -6,7 +6,7 @@ import re
 import sys
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sdn_lib import files
@@ -30,14 +30,7 @@ _PLAIN = {
 }
 """What to write in place of characters that Unicode does not take apart by itself."""
 
-_LINE_END = re.compile("\r\n|\r|\n")
-_MARKS = {
-    b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32",
-    b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
-}  # fmt: skip
-"""Byte order marks and what they say, the longer first, as the shorter begin them."""
-
-_FEW = 32  # captions of one call that warnings quote; more of them are a data set
+_QUOTED = 32  # captions of one call that warnings quote; more of them are a data set
 
 
 def composed(caption: str) -> str:
@@ -87,16 +80,21 @@ def _named(symbol: str) -> str:
     return f"{shown} (write {'a space' if plain == ' ' else plain})"
 
 
+def unreadable(captions: Iterable[str]) -> dict[str, list[str]]:
+    """Return {caption: its `remarks`} of the captions of which not everything can be read."""
+    return {caption: own for caption in captions if (own := remarks(caption))}
+
+
 def warn(captions: Sequence[str]) -> None:
     """Warn, once a call, of captions of which not everything can be read.
 
     A few captions are quoted. Of many, a data set's, nothing is: the warning is then the same for
     every part of them, and Python shows it once.
     """
-    found = {caption: own for caption in captions if (own := remarks(caption))}
+    found = unreadable(captions)
     if not found:
         return
-    if len(captions) <= _FEW:
+    if len(captions) <= _QUOTED:
         text = "; ".join(f"caption {quoted(c)}: {', and '.join(s)}" for c, s in found.items())
     else:
         text = (
@@ -133,24 +131,18 @@ def read_captions(path: str | Path) -> list[str]:
         raise SDNError(f"{path} is missing: name a text file with one caption a line") from None
     except OSError as error:
         raise SDNError(files.explain(error, path)) from None
+    try:
+        text = files.decoded(raw)
+    except files.NoTextError as error:
+        raise SDNError(
+            f"{path}, line {error.line}, is not {error.kind} (byte {error.byte:#04x}): "
+            "save the file as UTF-8"
+        ) from None
     lines = []
-    for number, line in enumerate(_LINE_END.split(_decoded(raw, path).rstrip()), start=1):
+    for number, line in enumerate(files.LINE_END.split(text.rstrip()), start=1):
         lines.append(line.removeprefix("\ufeff").replace("\t", " ").strip())
         if not lines[-1]:
             raise SDNError(f"{path}, line {number}, is empty: write one caption a line")
         if "\0" in line:
             raise SDNError(f"{path}, line {number}, is no text: save the file as UTF-8")
     return lines
-
-
-def _decoded(raw: bytes, path: Path) -> str:
-    coding = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), "utf-8")
-    try:
-        return raw.decode(coding)
-    except UnicodeDecodeError as error:
-        before = raw[: error.start].decode(coding, errors="ignore")
-        line = len(_LINE_END.findall(before)) + 1
-        raise SDNError(
-            f"{path}, line {line}, is not {coding.upper()} (byte {raw[error.start]:#04x}): "
-            "save the file as UTF-8"
-        ) from None

@@ -12,15 +12,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from sdn_lib import program
 from sdn_lib.captions import CaptionWarning, quoted, read_captions, remarks
 from sdn_lib.errors import SDNError, counted, near
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from torch import Tensor
 
 LARGEST = 8192
 """Pixels a side of a PNG of samples: more than this, some viewers refuse."""
@@ -68,7 +64,13 @@ def parser() -> argparse.ArgumentParser:
     command = add("evaluate", _evaluate, "judge the profile's students on unseen species")
     command.add_argument("--run", metavar="RUN", action="append", help="only this run; repeatable")
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
-    command.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    command.add_argument(
+        "--json",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="print JSON in place of a table, or beside it write FILE",
+    )
     command.add_argument(
         "--attributes", type=Path, metavar="DIR", help="of photographs: CUB's, to judge colours by"
     )
@@ -92,7 +94,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="torch-fidelity's weights of Inception, or 'download'; without it no IS, FID, KID",
     )
-    command.add_argument("--efficientnet", action="store_true", help="a distance beside FID")
+    command.add_argument(
+        "--efficientnet",
+        action="store_true",
+        help="a distance beside FID, in the network that judges birds64 and taught nobody",
+    )
     command.add_argument("--lpips", action="store_true", help="LPIPS, on downloaded weights")
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
 
@@ -223,7 +229,7 @@ def _train(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     profile = _profile(options)
-    from sdn_lib import experiments, runs
+    from sdn_lib import experiments, files, runs
 
     names = options.run or runs.STUDENTS
     if profile.photos is None:
@@ -233,7 +239,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 
         report = impartial.evaluate(profile, names, options.attributes)
         to_table = impartial.to_table
-    print(json.dumps(report, indent=1) if options.json else to_table(report))
+    if options.json:
+        files.write_json(options.json, report)
+    print(json.dumps(report, indent=1) if options.json == "" else to_table(report))
 
 
 def _publish(options: argparse.Namespace) -> None:
@@ -254,12 +262,13 @@ def _score(options: argparse.Namespace) -> None:
     profile = _profile(options)
     from sdn_lib.experiments import photographs
     from sdn_lib.judging import networks
+    from sdn_lib.runs.published import JUDGE
 
     inception = None
     if options.inception:
         path = None if options.inception == "download" else options.inception
         inception = networks.inception_network(path)
-    efficientnet = networks.efficientnet_network() if options.efficientnet else None
+    efficientnet = networks.efficientnet_network(JUDGE) if options.efficientnet else None
     lpips = networks.lpips_network() if options.lpips else None
     report = photographs.score(profile, options.folder, inception, efficientnet, lpips)
     print(json.dumps(report, indent=1))
@@ -286,7 +295,7 @@ def _sample(options: argparse.Namespace) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CaptionWarning)  # noted above
         pictures = runs.paint(student, encoder, captions)
-    sheet = _sheet(pictures, columns, options.scale)
+    sheet = runs.sheet_of(pictures, columns, options.scale)
     with files.writing(options.out) as partial:
         sheet.save(partial, format="PNG")
     rows = -(-len(captions) // columns)
@@ -329,20 +338,6 @@ def _columns(count: int, size: int, scale: int) -> int:
             f"a side holds at --scale {scale}: paint fewer, or magnify less"
         )
     return min(count, across)
-
-
-def _sheet(pictures: Tensor, columns: int, scale: int) -> Image:
-    """Return one image, `scale` times as large, of pictures (count, 3, size, size), 0..1."""
-    import numpy as np
-    from PIL import Image
-
-    count, _, size, _ = pictures.shape
-    rows = -(-count // columns)
-    sheet = np.full((rows * columns, size, size, 3), 255, dtype=np.uint8)
-    sheet[:count] = (pictures.permute(0, 2, 3, 1).cpu().numpy() * 255).round()
-    sheet = sheet.reshape(rows, columns, size, size, 3).swapaxes(1, 2)
-    image = Image.fromarray(sheet.reshape(rows * size, columns * size, 3))
-    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 
 def _note(message: str) -> None:

@@ -155,11 +155,11 @@ def without_autocast(device: str) -> AbstractContextManager:
     return torch.autocast(device, enabled=False) if known else nullcontext()
 
 
-def keep_freed_memory(largest: int = 28 << 20) -> bool:
+def keep_freed_memory() -> bool:
     """Let this process reuse the memory that it frees; say whether that could be arranged.
 
     The C library gives large blocks back to the system at once, and every new one costs the time
-    of mapping and zeroing its pages. Here only more than `largest` bytes in a piece go back:
+    of mapping and zeroing its pages. Here only more than 28 MiB in a piece go back:
     keeping those too is faster by a fifth at the paper's size, and leaves holes in memory that cost
     half a gigabyte. Only glibc is asked, and only where no variable MALLOC_* says what the user
     wants.
@@ -167,11 +167,12 @@ def keep_freed_memory(largest: int = 28 << 20) -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None or any(name.startswith("MALLOC_") for name in os.environ):
         return False
+    largest = 28 << 20
     trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h
     return bool(mallopt(mmap_threshold, largest) and mallopt(trim_threshold, largest))
 
 
-FEW = 8
+TOO_FEW = 8
 """Captions of one batch up to which `embed` gains nothing: they repeat little of each other."""
 
 
@@ -182,7 +183,7 @@ def embed(encoder: Any, characters: Tensor) -> Tensor:
     2,048 captions of painted birds a thirtieth of all windows of six characters, half of those of
     twenty-one. Each is computed once. On a GPU, which would wait for the counting, all are.
     """
-    if characters.device.type != "cpu" or len(characters) <= FEW:
+    if characters.device.type != "cpu" or len(characters) <= TOO_FEW:
         return torch.cat([encoder(part) for part in characters.split(256)])
     layers: list[Any] = list(encoder.convolutions)
     first, threshold, _, second, _, _, third, _, *pool = layers

@@ -22,6 +22,9 @@ from sdn_lib.errors import SDNError
 
 DAY = 86400
 
+LINE_END = re.compile("\r\n|\r|\n")
+"""Where lines end on Linux, on Windows and on an old Mac."""
+
 # The longer first: the mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
     (b"\xff\xfe\0\0", "utf-32"),
@@ -92,8 +95,32 @@ def remove_leftovers(path: Path, older: float = DAY) -> None:
             continue
 
 
+class NoTextError(SDNError):
+    """Bytes that are no text from a `line` on, where `byte` is not of the encoding `kind`."""
+
+    def __init__(self, line: int, kind: str, byte: int) -> None:
+        super().__init__(f"line {line} is not {kind} (byte {byte:#04x})")
+        self.line, self.kind, self.byte = line, kind, byte
+
+
+def decoded(raw: bytes) -> str:
+    """Return the text of bytes, UTF-8, or UTF-16 or 32 with a byte order mark, which is dropped.
+
+    Raises NoTextError where they are no such text.
+    """
+    encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), "utf-8-sig")
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        # Of `utf-8-sig`, Python counts from behind the mark.
+        before = error.object[: error.start].decode(encoding, errors="ignore")
+        line = len(LINE_END.findall(before)) + 1
+        kind = encoding.removesuffix("-sig").upper()
+        raise NoTextError(line, kind, error.object[error.start]) from None
+
+
 def read_text(path: str | Path, remedy: str) -> str:
-    """Return the text of a file, UTF-8, or UTF-16 or 32 with a byte order mark, which is dropped.
+    """Return the text of a file, as `decoded` does.
 
     Raises SDNError with the file, the line and the `remedy` where it is no such text.
     """
@@ -102,14 +129,11 @@ def read_text(path: str | Path, remedy: str) -> str:
     except OSError as error:
         reason = error.strerror or str(error)
         raise SDNError(f"{path} cannot be read ({reason}): {remedy}") from None
-    encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), "utf-8-sig")
     try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        kind = encoding.removesuffix("-sig").upper()
-        line = raw.count(b"\n", 0, error.start) + 1
+        text = decoded(raw)
+    except NoTextError as error:
         raise SDNError(
-            f"{path} cannot be read as text (line {line} is not {kind}): {remedy}"
+            f"{path} cannot be read as text (line {error.line} is not {error.kind}): {remedy}"
         ) from None
     if "\0" in text:
         raise SDNError(f"{path} cannot be read as text (it is not UTF-8): {remedy}")

@@ -79,18 +79,18 @@ class CharCNNRNN(nn.Module):
         return torch.cat(parts) if parts else torch.empty(0, self.text_dim)
 
     @torch.no_grad()
-    def calibrate(self, captions: Sequence[str], ridge: float = 1e-3) -> None:
+    def calibrate(self, captions: Sequence[str]) -> None:
         """Centre and whiten the embeddings of `captions`, to unit mean variance, in place.
 
-        A direction of variance v is divided by the root of v + `ridge` x the total variance, so
-        that colours, which vary little, speak as loudly as families. It is one affine map and goes
-        into the projection: the architecture stays the original's.
+        A direction of variance v is divided by the root of v + a thousandth of the total variance,
+        so that colours, which vary little, speak as loudly as families. It is one affine map and
+        goes into the projection: the architecture stays the original's.
         """
         embeddings = self.encode(captions, batch=256, plain=True).double()
         centred = embeddings - embeddings.mean(0)
         variances, axes = torch.linalg.eigh(centred.T @ centred / len(centred))
         variances = variances.clamp_min(0)
-        whiten = axes / (variances + ridge * variances.sum()).sqrt() @ axes.T
+        whiten = axes / (variances + 1e-3 * variances.sum()).sqrt() @ axes.T
         whiten /= (centred @ whiten).var(0).mean().sqrt()
         # On the CPU, as Apple's GPUs know no float64.
         weight, bias = self.project.weight.cpu().double(), self.project.bias.cpu().double()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sdn_lib import cli, doctor, profiles, runs
+from sdn_lib import cli, doctor, experiments, profiles, runs
 from sdn_lib.errors import SDNError
 from sdn_lib.text import CharCNNRNN
 
@@ -211,6 +212,18 @@ def test_parameters_become_scalars(text: str, value: object) -> None:
 
 def test_every_deliberate_error_is_a_value_error() -> None:
     assert issubclass(SDNError, ValueError)
+
+
+def test_a_report_is_a_table_or_json_or_both(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(experiments, "evaluate", lambda profile, names: {"runs": len(names)})
+    monkeypatch.setattr(experiments, "to_table", lambda report: f"a table of {report['runs']}")
+    said = {}
+    path = tmp_path / "new" / "report.json"
+    for more in ((), ("--json",), ("--json", str(path))):
+        assert cli.main(["evaluate", "--profile", "smoke", *more]) == 0
+        said[len(more)] = capsys.readouterr().out
+    assert said[0] == said[2] == "a table of 3\n"
+    assert json.loads(said[1]) == json.loads(path.read_text()) == {"runs": 3}
 
 
 # --- sample ----------------------------------------------------------------------------------

@@ -126,6 +126,25 @@ def test_a_damaged_file_is_named_with_the_remedy(
     assert said_all.endswith(": delete it, train again") and "\n" not in said_all
 
 
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        ("one\ntwo\nthr\xe9e".encode("latin1"), 3),
+        ("one\r\ntwo\rthr\xe9e".encode("latin1"), 3),
+        (b"\xef\xbb\xbfone\n\xe9two", 2),
+        (b"\xff\xfea\0\n\0b", 2),
+    ],
+)
+def test_what_is_no_text_is_named_with_its_line(tmp_path: Path, raw: bytes, line: int) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_bytes(raw)
+    kind = "UTF-16" if raw.startswith(b"\xff") else "UTF-8"
+    with pytest.raises(SDNError, match=f"classes.txt .*line {line} is not {kind}.: unpack it"):
+        files.read_text(path, "unpack it")
+    with pytest.raises(files.NoTextError, match=f"line {line} is not {kind} .byte 0x"):
+        files.decoded(raw)
+
+
 def hold(path: Path, held: multiprocessing.Event, seconds: float) -> None:
     with files.alone(path):
         held.set()

@@ -85,6 +85,19 @@ def test_contributing_names_every_room():
     assert rows == [set(rooms) for rooms in ORDER if "__init__" not in rooms]
 
 
+def test_contributing_names_every_draw_that_comes_from_no_stream():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.search(r"older draws by `default_rng` in (.*?);", text, re.DOTALL)
+    allowed = re.findall(r"`([\w/.]+)`", named[1])
+    draws = [
+        path.relative_to(LIBRARY).as_posix()
+        for path in FILES
+        if "default_rng(" in path.read_text(encoding="utf-8") and path.stem != "randomness"
+    ]
+    assert {place for place in allowed if any(d.startswith(place) for d in draws)} == set(allowed)
+    assert [draw for draw in draws if not draw.startswith(tuple(allowed))] == []
+
+
 def test_contributing_points_at_what_is_there():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for path in re.findall(r"`((?:\w+/)+\w+\.\w+)`", text):

@@ -1,4 +1,4 @@
-"""`make setup` makes .venv, and makes it anew where it cannot be used as it is."""
+"""`make setup` makes .venv, anew where it cannot be used as it is; what else `make` calls."""
 
 from __future__ import annotations
 
@@ -197,3 +197,26 @@ def test_setup_says_what_it_cannot_use(tmp_path):
     done = setup(root, f"PYTHON={sys.executable}")
     assert done.returncode == 2 and "error: .venv is no environment of make setup" in done.stderr
     assert foreign.exists()
+
+
+@needs_make
+@pytest.mark.parametrize("kind", ["birds", "flowers"])
+@pytest.mark.parametrize("attributes", [True, False])
+def test_photographs_are_judged_by_their_colours_where_attributes_are_there(
+    tmp_path, kind, attributes
+) -> None:
+    for name in ("python", "sdn"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >> calls\n')
+        (tmp_path / name).chmod(0o755)
+    folder = Path("data") / "raw" / f"{kind}64" / "CUB_200_2011" / "attributes"
+    if attributes and kind == "birds":
+        (tmp_path / folder).mkdir(parents=True)
+    given = ["IMAGES=a.tgz", "CAPTIONS=b.tgz", *["LABELS=c.mat"] * (kind == "flowers")]
+    subprocess.run(
+        ["make", "-f", str(ROOT / "Makefile"), "-o", "setup", f"{kind}64", "BIN=.", *given],
+        cwd=tmp_path, env=clean(), capture_output=True, check=True,
+    )  # fmt: skip
+    (judged,) = [s for s in (tmp_path / "calls").read_text().splitlines() if "evaluate" in s]
+    colours = f" --attributes {folder}" if attributes and kind == "birds" else ""
+    report = f"_build/{kind}64/evaluation.json"
+    assert judged == f"sdn evaluate --profile {kind}64 --json {report}{colours}"

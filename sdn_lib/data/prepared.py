@@ -88,6 +88,13 @@ class Prepared:
             raise PreparedError(f"unknown split {split!r}: {near(split, SPLITS)}")
         return np.flatnonzero(np.asarray(self.splits) == split)
 
+    def draw_captions(
+        self, rows: np.ndarray, draw: np.random.Generator
+    ) -> tuple[list[str], np.ndarray]:
+        """Return one caption of each of some images, and int64 (n,), which of its own it is."""
+        drawn = np.array([draw.integers(len(self.captions[row])) for row in rows])
+        return [self.captions[row][k] for row, k in zip(rows, drawn, strict=True)], drawn
+
 
 def write(
     folder: str | Path,

@@ -28,9 +28,10 @@ def multiply_adds(
 ) -> float:
     """Return the multiply-adds of a training step as the method is written, without tricks.
 
-    `stage` is a name of `distillation.STAGES`. A backward pass counts as two forward ones; of the
-    teacher, which learns nothing, it costs one. The text encoder's work is none: its embeddings are
-    made once.
+    `stage` is a name of `distillation.STEP_COST`, whose passes beyond those of 'pixels' are the
+    teacher's; the first, on the real picture, is shared by `together` captions. A backward pass
+    counts as two forward ones; of the teacher, which learns nothing, it costs one. The text
+    encoder's work is none: its embeddings are made once.
     """
     shapes = vgg.shapes(depth, width, size)
     student, teacher = _networks(depth, width, size, fc_width)
@@ -42,7 +43,8 @@ def multiply_adds(
         for who, network in (("student", student), ("teacher", teacher))
     }
     dense = sum(fc.get_parameter("weight").numel() for fc in student.fcs.values())
-    looks = {"pixels": 0.0, "stage_one": 1 / together, "stage_two": 2 + 1 / together}[stage]
+    passes = distillation.STEP_COST[stage] - distillation.STEP_COST["pixels"]
+    looks = passes - 1 + 1 / together if passes else 0.0
     return batch * (3 * (convolutions["student"] + dense) + looks * convolutions["teacher"])
 
 
@@ -73,17 +75,13 @@ def memory(stage: str, depth: int, width: float, size: int, fc_width: int, batch
     return sum(kept.values()) + 12 * learned + 4 * fixed
 
 
-def hours(profile: Profile, name: str, rate: float | None = None) -> float:
-    """Return the hours of a student's training at `rate` multiply-adds a second.
-
-    By default SHARE of the card's rate in the training's precision.
-    """
+def hours(profile: Profile, name: str) -> float:
+    """Return the hours of a student's training, at SHARE of the card's rate in its precision."""
     training, n = getattr(profile, name), profile.network
-    rate = rate or SHARE * RATES[training.precision]
     step = multiply_adds(
         STAGE[name], n.depth, n.width, profile.data.size, n.fc_width, training.batch
     )
-    return training.steps * step / rate / 3600
+    return training.steps * step / (SHARE * RATES[training.precision]) / 3600
 
 
 def _networks(depth: int, width: float, size: int, fc_width: int) -> tuple[Student, Teacher]:

@@ -62,7 +62,7 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
             seeds=list(profile.evaluation.seeds),
             evaluator="RegNet",
             second_evaluator="DenseNet",
-            weights=_weights_of(profile, names),
+            weights=weights_of(profile, (*runs.EVALUATORS, "text", *names)),
             accuracy="over the attributes that the caption names, mean of attributes",
             colours="RGB, clamped to 0..1",
         ),
@@ -108,7 +108,7 @@ def evaluation_of(profile: Profile) -> dict[str, Any]:
             "data": runs.dataset(profile).checksum,
             "images": len(examined_rows(profile)),
             "seeds": list(profile.evaluation.seeds),
-            "weights": _weights_of(profile, runs.STUDENTS),
+            "weights": weights_of(profile, (*runs.EVALUATORS, "text", *runs.STUDENTS)),
         }
         if all(stored.get(key) == value for key, value in wanted.items()):
             return report
@@ -126,11 +126,11 @@ def stored_evaluation(profile: Profile) -> dict[str, Any] | None:
     return files.read_json(path, "restore it, or delete it: it is measured again then")
 
 
-def _weights_of(profile: Profile, names: Sequence[str]) -> dict[str, str]:
-    """Return the beginnings of the checksums of the weights that an evaluation rests on."""
+def weights_of(profile: Profile, names: Sequence[str]) -> dict[str, str]:
+    """Return the beginnings of the checksums of the weights of runs, by name, as protocols do."""
     return {
         name: files.checksum(runs.get(name, profile).folder / "weights.safetensors")[:16]
-        for name in (*runs.EVALUATORS, "text", *names)
+        for name in names
     }
 
 

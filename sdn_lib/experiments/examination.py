@@ -44,7 +44,7 @@ class Exam:
         if key not in self._seen:
             features, _ = predict(evaluator, self.real)
             self._seen[key] = Seen(
-                features, pooled_activations(teacher, self.real[FEW]), _spectrum(self.real)
+                features, pooled_activations(teacher, self.real[FIRST]), _spectrum(self.real)
             )
         return self._seen[key]
 
@@ -57,12 +57,12 @@ class Seen(NamedTuple):
     spectrum: np.ndarray
 
 
-FEW = slice(0, 500)
+FIRST = slice(0, 500)
 """The pictures by which gaps, spectra and the classifier go."""
 
 
 def _spectrum(pictures: Tensor) -> np.ndarray:
-    return power_spectrum(pictures[FEW].numpy())
+    return power_spectrum(pictures[FIRST].numpy())
 
 
 def examined_rows(profile: Profile) -> np.ndarray:
@@ -79,8 +79,7 @@ def draw_exam(profile: Profile, seed: int | None = None) -> Exam:
     labelled = profile.evaluation.streams == "labelled"
     draw = stream("questions", seed if labelled else Numbered(seed))
     data, rows = runs.dataset(profile), examined_rows(profile)
-    drawn = np.array([draw.integers(len(data.captions[row])) for row in rows])
-    captions = [data.captions[row][k] for row, k in zip(rows, drawn, strict=True)]
+    captions, drawn = data.draw_captions(rows, draw)
     return Exam(
         captions,
         runs.get("text", profile).model.encode(captions),
@@ -107,10 +106,10 @@ def mark(
     features, guess = predict(evaluator, pictures)
     real_features, real, real_spectrum = exam.seen(evaluator, teacher)
     right = np.stack(list(guess.values()), axis=1) == exam.attributes
-    generated = pooled_activations(teacher, pictures[FEW])
-    texts = exam.text[FEW].numpy()
+    generated = pooled_activations(teacher, pictures[FIRST])
+    texts = exam.text[FIRST].numpy()
     pools = [name for name in real if name == "image" or name.startswith("pool")]
-    species = None if exam.species is None else exam.species[FEW]
+    species = None if exam.species is None else exam.species[FIRST]
 
     def measured(
         measure: Callable[..., float], *samples: np.ndarray, paired: bool = False
@@ -123,7 +122,7 @@ def mark(
             named_accuracy, right, exam.mentions, paired=True, groups=exam.species, draws=draws
         ),
         "frechet": frechet_distance(real_features, features),
-        "kernel": measured(kernel_distance, real_features[FEW], features[FEW]),
+        "kernel": measured(kernel_distance, real_features[FIRST], features[FIRST]),
         "heterogeneous": {
             n: measured(_caption_gap, texts, generated[n], paired=True) for n in pools
         },

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from sdn_lib import devices, files, runs
+from sdn_lib import devices, runs
 from sdn_lib.data import prepared
 from sdn_lib.data.photographs.colours import names_colour, primary_colours
 from sdn_lib.errors import SDNError
+from sdn_lib.experiments.evaluation import weights_of
 from sdn_lib.judging import networks
 from sdn_lib.judging.distances import cubic_kernel, discrepancy, frechet_distance
 from sdn_lib.judging.probes import ridge_regression
@@ -29,7 +30,10 @@ from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
 from sdn_lib.runs.published import JUDGE, imagenet_features
 
-FEW = 500
+AMONG = 100
+"""Captions among which a picture's own is looked for, or as many as there are of other kinds."""
+
+KERNEL_PICTURES = 500
 """Pictures whose kernel distance is measured: its cost grows with their square."""
 
 MANY = 1000
@@ -46,31 +50,33 @@ def evaluate(
     profile: Profile,
     names: Sequence[str] = runs.STUDENTS,
     attributes: str | Path | None = None,
-    among: int = 100,
 ) -> dict[str, Any]:
     """Judge students of photographs on captions of unseen kinds; return scores and their protocol.
 
     One caption of every test photograph is drawn by the profile's first evaluation seed, and
     painted. {'scores': {who: {measure: value or (value, low, high)}}, 'protocol': ...}, where who
-    is a student, 'real' (the photographs themselves), 'wrong caption' (the last student's pictures
-    of captions of other kinds) or 'mean' (the mean training photograph, again and again). Intervals
-    are over kinds. 'differences': [{'of', 'from', measure: (value, low, high)}], of every student
-    from those before it and of the last one from the wrong captions; all these intervals hold
-    together with 95 %. 'colour' is asked where `attributes` names the folder with CUB's attributes.
-    Raises SDNError for a profile without photographs and where a package is missing.
+    is a student, 'real' (the photographs themselves, at distance 0), 'other_real' (as many training
+    photographs: the distance of real from real, and what a guess gets, as the captions are not
+    theirs), 'wrong caption' (the last student's pictures of captions of other kinds) or 'mean' (the
+    mean training photograph, again and again). Intervals are over kinds. 'differences': [{'of',
+    'from', measure: (value, low, high)}], of every student from those before it and of the last one
+    from the wrong captions; all these intervals hold together with 95 %. 'colour' is asked where
+    `attributes` names the folder with CUB's attributes. Raises SDNError for a profile without
+    photographs and where a package is missing.
     """
     if profile.photos is None:
         raise SDNError(f"profile {profile.name!r} has no photographs: use experiments.evaluate")
-    data, jury = runs.dataset(profile), Jury(profile, attributes, among)
+    data, jury = runs.dataset(profile), Jury(profile, attributes)
     seed = profile.evaluation.seeds[0]
     draw = stream("questions", seed)
     rows = data.indices("test")
-    lines = [data.captions[row][draw.integers(len(data.captions[row]))] for row in rows]
+    lines, _ = data.draw_captions(rows, draw)
     encoder, kinds = runs.get("text", profile).model, data.class_ids[rows]
     students = {name: runs.student(name, profile).model for name in names}
     wrong = [lines[k] for k in _elsewhere(kinds, draw)]
     seen = {
         "real": jury.real,
+        "other_real": jury.look(_others(data, len(rows), seed)),
         **{
             name: jury.look(_painted(student, encoder, lines)) for name, student in students.items()
         },
@@ -80,6 +86,7 @@ def evaluate(
     answers = {who: jury.ask(features, lines) for who, features in seen.items()}
     pairs = [(b, a) for a, b in itertools.combinations(names, 2)] + [(names[-1], WRONG)]
     level = 1 - 0.05 / (len(pairs) * (len(MEASURES) - (attributes is None)))
+    others = jury.among - 1
     return {
         "scores": {who: jury.scores(found) for who, found in answers.items()},
         "differences": [
@@ -96,15 +103,13 @@ def evaluate(
             facing=data.manifest["source"].get("facing"),
             seed=seed,
             judge=jury.network.about,
-            kernel=f"the first {FEW} of the pictures in a random order",
-            r_precision=f"its own caption before {among - 1} of other kinds, second text encoder",
+            other_real="as many training photographs, drawn",
+            kernel=f"the first {KERNEL_PICTURES} of the pictures in a random order",
+            r_precision=f"its own caption before {others} of other kinds, second text encoder",
             colour="the primary colour of the kind, where the caption has its word",
             intervals="95 %, from halves of the kinds",
             differences=f"the first less the second, {level:.4%} intervals: together 95 %",
-            weights={
-                name: files.checksum(runs.get(name, profile).folder / "weights.safetensors")[:16]
-                for name in ("judge_text", "text", *names)
-            },
+            weights=weights_of(profile, ("judge_text", "text", *names)),
         ),
     }
 
@@ -127,21 +132,24 @@ def to_table(report: dict[str, Any]) -> str:
 class Jury:
     """The networks that judge, fitted on the training photographs of a profile."""
 
-    def __init__(self, profile: Profile, attributes: str | Path | None, among: int) -> None:
-        self.data, self.among = runs.dataset(profile), among
+    def __init__(self, profile: Profile, attributes: str | Path | None) -> None:
+        self.data = runs.dataset(profile)
+        colours = None if attributes is None else primary_colours(attributes)
         self.network = networks.efficientnet_network(JUDGE)
         self.reader = runs.get("judge_text", profile).model
         self.rows, train = self.data.indices("test"), self.data.indices("train")
         self.kinds = self.data.class_ids[self.rows]
-        self.few = stream("order", 0).permutation(len(self.rows))[:FEW]
+        others = len(self.kinds) - np.unique(self.kinds, return_counts=True)[1].max()
+        self.among = min(AMONG, int(others) + 1)
+        self.measured = stream("order", 0).permutation(len(self.rows))[:KERNEL_PICTURES]
         seen = imagenet_features(profile, JUDGE)
-        told = [line for row in train for line in self.data.captions[row]]
-        texts = self.reader.encode(told).view(len(train), -1, self.reader.text_dim).mean(1).numpy()
+        lines = [line for row in train for line in self.data.captions[row]]
+        texts = self.reader.encode(lines).view(len(train), -1, self.reader.text_dim).mean(1).numpy()
         self.middle = texts.mean(0)
         self.to_text = ridge_regression(seen, texts, 0.1 * len(seen))
         self.colours: list[str] = []
-        if attributes is not None:
-            self.colours, percents = primary_colours(attributes)
+        if colours is not None:
+            self.colours, percents = colours
             self.of_kind = percents.argmax(1)
             wanted = np.eye(len(self.colours))[self.of_kind[self.data.class_ids[train] - 1]]
             to_colour = ridge_regression(seen, wanted, 0.1 * len(seen))
@@ -162,9 +170,7 @@ class Jury:
         """
         captions = self.reader.encode(list(lines)).numpy() - self.middle
         draw = stream("others", 0)
-        nearest = own_caption_nearest(
-            self.to_text(seen), captions, self.kinds, draw, min(self.among, self._others() + 1)
-        )
+        nearest = own_caption_nearest(self.to_text(seen), captions, self.kinds, draw, self.among)
         found = {"seen": seen, "r_precision": nearest.astype(float)}
         if self.colours:
             wanted = self.of_kind[self.kinds - 1]
@@ -175,7 +181,7 @@ class Jury:
 
     def scores(self, answers: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Return every measure of one painter's answers."""
-        kernel, groups = self.kernel(answers["seen"]), self.kinds[self.few]
+        kernel, groups = self.kernel(answers["seen"]), self.kinds[self.measured]
         found: dict[str, Any] = {
             "frechet": frechet_distance(self.real, answers["seen"]),
             "kernel": interval(kernel, np.arange(len(groups)), groups=groups),
@@ -193,32 +199,29 @@ class Jury:
         self, ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], level: float
     ) -> dict[str, tuple[float, float, float]]:
         """Return {measure: (value, low, high)} of the first's measures less the second's."""
-        a, b, groups = self.kernel(ours["seen"]), self.kernel(theirs["seen"]), self.kinds[self.few]
+        a, b = self.kernel(ours["seen"]), self.kernel(theirs["seen"])
+        groups = self.kinds[self.measured]
         rows = np.arange(len(groups))
         found = {
             "kernel": interval(lambda k: a(k) - b(k), rows, groups=groups, level=level, draws=MANY)
         }
         for measure in ("r_precision", "colour"):
             if measure in ours:
-                apart = ours[measure] - theirs[measure]
-                asked = np.isfinite(apart)
+                difference = ours[measure] - theirs[measure]
+                known = np.isfinite(difference)
                 found[measure] = interval(
-                    np.mean, apart[asked], groups=self.kinds[asked], level=level, draws=MANY
+                    np.mean, difference[known], groups=self.kinds[known], level=level, draws=MANY
                 )
         return found
 
     def kernel(self, seen: np.ndarray) -> Callable[[np.ndarray], float]:
-        """Return what gives the kernel distance of some of the few pictures, by their numbers.
+        """Return what gives the kernel distance of some of those measured, by their numbers.
 
         Not standardised, as some features hardly vary over the photographs.
         """
-        real, made = self.real[self.few], seen[self.few]
+        real, made = self.real[self.measured], seen[self.measured]
         known = cubic_kernel(real, real), cubic_kernel(made, made), cubic_kernel(real, made)
         return lambda rows: discrepancy(*(k[np.ix_(rows, rows)] for k in known))
-
-    def _others(self) -> int:
-        """Return how many captions of other kinds every caption has at least."""
-        return int(len(self.kinds) - np.unique(self.kinds, return_counts=True)[1].max())
 
 
 @torch.no_grad()
@@ -229,6 +232,13 @@ def _painted(student: Any, encoder: Any, lines: list[str]) -> np.ndarray:
 def _elsewhere(kinds: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """Return for each row another one, of another kind."""
     return np.array([draw.choice(np.flatnonzero(kinds != kind)) for kind in kinds])
+
+
+def _others(data: prepared.Prepared, count: int, seed: int) -> np.ndarray:
+    """Return `count` training photographs, some twice where there are fewer."""
+    train = data.indices("train")
+    drawn = stream("other real", seed).choice(train, count, replace=len(train) < count)
+    return np.asarray(data.images[np.sort(drawn)])
 
 
 def _mean(data: prepared.Prepared) -> np.ndarray:

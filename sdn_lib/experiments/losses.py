@@ -20,8 +20,8 @@ from sdn_lib.teacher import Teacher
 class RowTask(DistillationTask):
     """A student under one mode of a row: its captions, embedded as in a table of all of them."""
 
-    def __init__(self, row: Row, data, student, teacher, loss, table, encoder=None) -> None:
-        super().__init__(data, student, teacher, encoder, loss, table)
+    def __init__(self, row: Row, data, student, teacher, encoder, loss, embeddings) -> None:
+        super().__init__(data, student, teacher, encoder, loss, embeddings)
         self.captions = row.captions or self.captions
 
     @torch.no_grad()

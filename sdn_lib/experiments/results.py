@@ -22,6 +22,8 @@ FIXED = ("evaluator", "teacher", "text")
 TRAINING = ("learning_rate", "schedule", "clip", "precision", "image_weight", "streams")
 """The settings of a row's trainings that come from the profile, beside the batch."""
 
+REMEDY = "delete it and run it again"
+
 
 def rows_folder(profile: Profile) -> Path:
     """Return where the profile's rows are kept by default."""
@@ -39,7 +41,7 @@ def rows_profile(profile: Profile) -> Profile:
 def stored_rows(profile: Profile) -> dict[str, list[dict[str, Any]]]:
     """Return {row: its results by seed} as kept for the profile, or those that ship.
 
-    Raises SDNError when there is neither, or when a file is no JSON.
+    Raises SDNError when there is neither, or when a file cannot be read as JSON.
     """
     for folder in (rows_folder(profile), rows_folder(profile).with_name(SHIPPED)):
         paths = sorted(folder.glob("*-[0-9]*.json"))
@@ -49,7 +51,8 @@ def stored_rows(profile: Profile) -> dict[str, list[dict[str, Any]]]:
         raise SDNError(f"{folder} holds no rows: run `sdn ablate --profile {profile.name}`")
     results: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
-        results.setdefault(path.stem.rpartition("-")[0], []).append(_read(path) | {"file": path})
+        row = files.read_json(path, REMEDY) | {"file": path}
+        results.setdefault(path.stem.rpartition("-")[0], []).append(row)
     return {name: results[name] for name in ROWS if name in results}
 
 
@@ -63,7 +66,7 @@ def stored_row(name: str, seed: int, profile: Profile, folder: Path) -> dict[str
     path = folder / f"{name}-{seed}.json"
     if not path.exists():
         return None
-    facts, settings = _read(path), row_settings(name, seed, profile)
+    facts, settings = files.read_json(path, REMEDY), row_settings(name, seed, profile)
     stored = facts["settings"]
     stored = {**stored, "row": stored["row"] | {"about": ROWS[name].about}}
     different = [key for key in settings if stored.get(key) != settings[key]]
@@ -105,10 +108,3 @@ def mode_training(profile: Profile, row: Row, mode: str, steps: int, seed: int) 
         seed=seed,
         image_weight=profile.stage_one.image_weight,
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SDNError(f"{path} is no JSON ({error}): delete it and run it again") from None

@@ -34,7 +34,7 @@ TIME_LAPSE = ("time_lapse.json", "time_lapse.png")  # holds captions of its data
 
 REMEDY = "restore it, or measure again with `sdn publish`"
 
-FEW = 1000
+GAP_PHOTOGRAPHS = 1000
 """Test photographs, at most, by which gaps are measured."""
 
 
@@ -94,9 +94,7 @@ def _paint(
 ) -> None:
     for name, student in students.items():
         pictures = runs.paint(student, found["text"].model, captions)
-        strip = np.concatenate(list(runs.to_uint8(pictures)), axis=1)
-        with files.writing(folder / f"painted-{name}.png") as partial:
-            Image.fromarray(strip).save(partial, format="PNG", optimize=True)
+        runs.write_strip(folder / f"painted-{name}.png", pictures)
 
 
 def _keep(found: Mapping[str, runs.Run], folder: Path, parts: Sequence[str]) -> None:
@@ -150,7 +148,7 @@ def gaps(profile: Profile) -> dict[str, dict[str, dict[str, float]]]:
     As the teacher sees them; 'untrained' is the student before its first step.
     """
     data = runs.dataset(profile)
-    rows = stream("gaps", 0).permutation(data.indices("test"))[:FEW]
+    rows = stream("gaps", 0).permutation(data.indices("test"))[:GAP_PHOTOGRAPHS]
     text = runs.get("text", profile).model.encode([data.captions[row][0] for row in rows])
     teacher, kinds = runs.get("teacher", profile).model, data.class_ids[rows]
     real = pooled_activations(teacher, runs.images(data, rows))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from sdn_lib import devices, files, learning, machine, profiles, runs
 from sdn_lib.experiments.controls import student_of, teacher_of
@@ -45,9 +44,8 @@ def train_row(name: str, seed: int, profile: Profile, folder: Path) -> dict[str,
         training = mode_training(profile, row, mode, count, seed)
         loss = partial(loss_of, row, mode, profile.network.depth)
         encoder = fixed["text"].model
-        task = RowTask(
-            row, data, student, teacher, loss({"image": training.image_weight}), table, encoder
-        )
+        weighted = loss({"image": training.image_weight})
+        task = RowTask(row, data, student, teacher, encoder, weighted, table)
         if row.normalised and mode != "pixels":
             task.loss = loss()
             task.loss = loss(equal_weights(task, seed, training.batch))
@@ -71,9 +69,7 @@ def train_row(name: str, seed: int, profile: Profile, folder: Path) -> dict[str,
         "versions": machine.versions(),
         **code,
     }
-    with files.writing(folder / f"{name}-{seed}.png") as strip_path:
-        strip = np.concatenate(list(runs.to_uint8(pictures[shown_rows(len(pictures))])), axis=1)
-        Image.fromarray(strip).save(strip_path, format="PNG", optimize=True)
+    runs.write_strip(folder / f"{name}-{seed}.png", pictures[shown_rows(len(pictures))])
     files.write_json(folder / f"{name}-{seed}.json", facts)
     return facts
 

@@ -132,7 +132,7 @@ def chance_accuracy(
 def named_accuracy(right: np.ndarray, mentions: np.ndarray) -> float:
     """Return the mean over attributes of the share that is right where the caption names it.
 
-    Both (n, A) bool, as in `evaluation.attribute_accuracy`; an attribute never named is left out.
+    Both (n, A) bool, as in `attribute_accuracy`; an attribute never named is left out.
     """
     named = mentions.sum(0)
     return float(((right & mentions).sum(0)[named > 0] / named[named > 0]).mean())

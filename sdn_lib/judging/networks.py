@@ -86,7 +86,7 @@ class _EfficientNet(nn.Module):
         return {"features": self.network.extract_features((x - 127) / 128).mean((2, 3))}
 
 
-def efficientnet_network(variant: str = "lite0") -> nn.Module:
+def efficientnet_network(variant: str) -> nn.Module:
     """Return EfficientNet-lite0 or -lite2 with the ImageNet weights that its package carries.
 
     Maps uint8 (n, 3, h, w) to {'features': (n, 1280)}. Raises SDNError for another variant, and

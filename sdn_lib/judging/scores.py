@@ -7,7 +7,7 @@ SSIM, PSNR   nothing                        scikit-image, see `pictures`
 R-precision  nothing                        after Xu et al. 2018, this book's text encoder
 IS, FID, KID Inception's weights            Salimans 2016, Heusel 2017, Binkowski 2018
 LPIPS        AlexNet's weights, downloaded  Zhang et al. 2018, torchmetrics
-Fréchet      two packages                   Heusel's formula in EfficientNet-lite0, no FID
+Fréchet      two packages                   Heusel's formula in an EfficientNet, no FID
 ============ ============================== ================================================
 
 The networks are in `networks`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,23 @@ def read_meta(path: str | Path) -> dict[str, Any]:
     """Return the meta of a file that `save` wrote, without its tensors."""
     with _opened(path) as (_, meta):
         return meta
+
+
+def cached(
+    path: str | Path, name: str, key: Mapping[str, Any], make: Callable[[], Tensor]
+) -> Tensor:
+    """Return the tensor `name` of a file whose meta is `key`; `make` makes it where it is not.
+
+    One process at a time makes it. A file with another key, or a damaged one, is made again.
+    """
+    with files.alone(path):
+        try:
+            whole = read_meta(path) == key
+        except CheckpointError:
+            whole = False
+        if not whole:
+            save(path, {name: make()}, key)
+        return read(path)[0][name]
 
 
 @contextmanager

@@ -61,7 +61,7 @@ class TextTask(Task):
     def sample(self, step: int, seed: int, batch: int) -> dict[str, Tensor]:
         """Return features (batch, width) and characters (batch, 201).
 
-        Where attributes are known, also told (batch, attributes): the index of the value that the
+        Where attributes are known, also values (batch, attributes): the index of the value that the
         caption names, -1 where it names none.
         """
         batch = min(batch, self.size)
@@ -76,28 +76,29 @@ class TextTask(Task):
         first = np.unique(self.species[pool], return_index=True)[1]
         chosen = pool[draw.permutation(first)[:batch]]
         rows = self.rows[chosen]
-        lines = [draw.integers(len(self.data.captions[row])) for row in rows]
-        texts = [self.data.captions[row][k] for row, k in zip(rows, lines, strict=True)]
-        sample = {"features": self.seen[chosen], "characters": to_indices(texts)}
+        captions, drawn = self.data.draw_captions(rows, draw)
+        sample = {"features": self.seen[chosen], "characters": to_indices(captions)}
         if self.attributes is not None:
-            mentions = self.data.arrays["mentions"][rows, lines]
-            told = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
-            sample["told"] = torch.from_numpy(told)
+            mentions = self.data.arrays["mentions"][rows, drawn]
+            values = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
+            sample["values"] = torch.from_numpy(values)
         return sample
 
     def forward(
-        self, features: Tensor, characters: Tensor, told: Tensor | None = None
+        self, features: Tensor, characters: Tensor, values: Tensor | None = None
     ) -> LayerLosses:
-        """Return the joint embedding loss, and the mean cross-entropy of naming what is told."""
+        """Return the joint embedding loss, and the mean cross-entropy of naming the values."""
         embeddings = self.encoder(characters)
         losses = LayerLosses(
             joint_embedding=joint_embedding_loss(self.project(features), embeddings)
         )
-        if told is None:
+        if values is None:
             return losses
         named = [
-            F.cross_entropy(head(embeddings).float(), told[:, k], ignore_index=-1, reduction="sum")
+            F.cross_entropy(
+                head(embeddings).float(), values[:, k], ignore_index=-1, reduction="sum"
+            )
             for k, head in enumerate(self.heads.values())
         ]
-        losses["naming"] = torch.stack(named).sum() / (told >= 0).sum().clamp_min(1)
+        losses["naming"] = torch.stack(named).sum() / (values >= 0).sum().clamp_min(1)
         return losses

@@ -3,7 +3,14 @@
 from sdn_lib.learning.tasks import images
 from sdn_lib.runs.data import EVALUATORS, data_of, dataset
 from sdn_lib.runs.networks import build
-from sdn_lib.runs.sampling import paint, paint_embeddings, painter_of, to_uint8
+from sdn_lib.runs.sampling import (
+    paint,
+    paint_embeddings,
+    painter_of,
+    sheet_of,
+    to_uint8,
+    write_strip,
+)
 from sdn_lib.runs.settings import (
     NAMES,
     NEEDS,
@@ -48,10 +55,12 @@ __all__ = [
     "painter",
     "painter_of",
     "read_time_lapse",
+    "sheet_of",
     "step_cost",
     "student",
     "to_uint8",
     "train",
     "train_config",
     "train_live",
+    "write_strip",
 ]

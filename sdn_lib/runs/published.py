@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdn_lib import devices, files, profiles, vgg
+from sdn_lib import devices, profiles, vgg
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
 from sdn_lib.judging import networks
@@ -58,12 +58,8 @@ def imagenet_features(profile: Profile, variant: str = IMAGENET) -> np.ndarray:
         )
     data, path = dataset(profile), profile.runs / f"imagenet-{variant}.safetensors"
     key = {"data": data.checksum, "network": variant}
-    with files.alone(path):
-        try:
-            if checkpoints.read_meta(path) == key:
-                return checkpoints.read(path)[0]["features"].numpy()
-        except checkpoints.CheckpointError:
-            pass
+
+    def look() -> Tensor:
         rows = data.indices("train")
         network = networks.efficientnet_network(variant)
         with Progress("looking", "photographs") as progress, devices.borrowed(network) as device:
@@ -73,9 +69,9 @@ def imagenet_features(profile: Profile, variant: str = IMAGENET) -> np.ndarray:
                     yield np.asarray(data.images[rows[start : start + 256]])
                     progress(min(start + 256, len(rows)), len(rows))
 
-            features = networks.outputs(network, parts(), device)["features"]
-        checkpoints.save(path, {"features": torch.from_numpy(features)}, key)
-    return features
+            return torch.from_numpy(networks.outputs(network, parts(), device)["features"])
+
+    return checkpoints.cached(path, "features", key, look).numpy()
 
 
 def has_embeddings(profile: Profile) -> bool:

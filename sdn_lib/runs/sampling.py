@@ -1,14 +1,16 @@
-"""Pictures of captions, painted by a student."""
+"""Pictures of captions, painted by a student, and sheets of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from sdn_lib import devices
+from sdn_lib import devices, files
 from sdn_lib.text import CharCNNRNN
 
 BATCH = 128
@@ -46,3 +48,20 @@ def painter_of(
 def to_uint8(pictures: Tensor) -> np.ndarray:
     """Return pictures (n, 3, h, w) in 0..1 as uint8 (n, h, w, 3)."""
     return (pictures.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
+
+
+def sheet_of(pictures: Tensor, columns: int, scale: int) -> Image.Image:
+    """Return one image, `scale` times as large, of pictures (count, 3, size, size), 0..1."""
+    count, _, size, _ = pictures.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * columns, size, size, 3), 255, dtype=np.uint8)
+    sheet[:count] = to_uint8(pictures)
+    sheet = sheet.reshape(rows, columns, size, size, 3).swapaxes(1, 2)
+    image = Image.fromarray(sheet.reshape(rows * size, columns * size, 3))
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+
+
+def write_strip(path: Path, pictures: Tensor) -> None:
+    """Write pictures (count, 3, size, size), 0..1, side by side as a PNG, whole or not at all."""
+    with files.writing(path) as partial:
+        sheet_of(pictures, len(pictures), 1).save(partial, format="PNG", optimize=True)

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sdn_lib import devices, distillation, files, learning, machine, processes, profiles
 from sdn_lib.data import prepared
@@ -302,22 +302,14 @@ def embeddings(profile: Profile) -> np.ndarray:
     path = profile.runs / "embeddings.safetensors"
     encoder = files.checksum(run.folder / "weights.safetensors")
     key = {"data": data.checksum, "encoder": encoder}
-    with files.alone(path):
-        if not _embedded(path, key):
-            lines = [line for lines in data.captions for line in lines]
-            parts = []
-            with Progress("embedding", "captions") as progress, devices.borrowed(run.model):
-                for start in range(0, len(lines), 2048):
-                    parts.append(run.model.encode(lines[start : start + 2048]).half())
-                    progress(min(start + 2048, len(lines)), len(lines))
-            table = torch.cat(parts).view(len(data), -1, run.model.text_dim)
-            checkpoints.save(path, {"embeddings": table}, key)
-    return checkpoints.read(path)[0]["embeddings"].numpy()
 
+    def embed() -> Tensor:
+        lines = [line for lines in data.captions for line in lines]
+        parts = []
+        with Progress("embedding", "captions") as progress, devices.borrowed(run.model):
+            for start in range(0, len(lines), 2048):
+                parts.append(run.model.encode(lines[start : start + 2048]).half())
+                progress(min(start + 2048, len(lines)), len(lines))
+        return torch.cat(parts).view(len(data), -1, run.model.text_dim)
 
-def _embedded(path: Path, key: dict[str, str]) -> bool:
-    """Say whether a cache of embeddings is there, whole, and that of these data and weights."""
-    try:
-        return checkpoints.read_meta(path) == key
-    except checkpoints.CheckpointError:
-        return False
+    return checkpoints.cached(path, "embeddings", key, embed).numpy()

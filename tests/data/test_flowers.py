@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import runpy
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,6 @@ def test_classes_need_only_their_own_files(raw):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda raw: (raw / "jpg/image_00002.jpg").unlink(), "image_00002.jpg is missing"),
         (lambda raw: (raw / "jpg/image_00006.jpg").touch(), "image_00006.jpg belongs to no image"),
         (lambda raw: (raw / TOLD).unlink(), "class_00030/image_00004.txt is missing"),
         (
@@ -166,15 +166,29 @@ def test_a_part_may_lack_images_of_the_list(raw, tmp_path):
     assert reading.names == [NAMES[k] for k in (0, 3, 4)]
     assert reading.class_ids == [77, 30, 5] and reading.splits == ["train", "train", "test"]
     assert reading.captions[1][3] == "flower 4 has 3 petals."
-    assert reading.source["left_out"] == 2
+    assert reading.source["left_out"] == 2 and reading.source["unpictured"] == 0
     made = prepare(raw, tmp_path)
     assert len(made) == 3 and made.manifest["source"]["left_out"] == 2
 
 
-@pytest.mark.parametrize("lost", ["jpg/image_00002.jpg", "text_c10/class_00077/image_00002.txt"])
-def test_an_image_of_a_part_has_its_picture_and_its_captions(raw, lost):
+def test_an_image_of_a_part_has_its_captions(raw):
+    lost = "text_c10/class_00077/image_00002.txt"
     (raw / lost).unlink()
     with pytest.raises(SDNError, match=f"{lost} is missing"):
+        flowers.read(raw, subset=True)
+
+
+def test_captions_of_a_part_may_lack_their_pictures(raw):
+    for name in ("image_00002", "image_00003"):
+        (raw / "jpg" / f"{name}.jpg").unlink()
+    (raw / "text_c10/class_00005/image_00003.txt").unlink()
+    reading = flowers.read(raw, subset=True)
+    assert reading.names == [NAMES[k] for k in (0, 3, 4)]
+    assert reading.captions[1][3] == "flower 4 has 3 petals."
+    assert reading.source["left_out"] == 2 and reading.source["unpictured"] == 1
+    for picture in (raw / "jpg").iterdir():
+        picture.unlink()
+    with pytest.raises(SDNError, match="image_00001.jpg is missing .5 such files"):
         flowers.read(raw, subset=True)
 
 
@@ -190,3 +204,28 @@ def test_the_script(raw, tmp_path, capsys):
     asked = ["flowers", str(raw), str(tmp_path / "out"), "--subset", "--processes", "1"]
     assert main([*asked, "--crop"]) == 2 and "no boxes" in capsys.readouterr().err
     assert main(asked) == 0 and prepared.load(tmp_path / "out").size == 64
+
+
+def test_archives_of_a_part_become_a_prepared_folder(raw, tmp_path, capsys):
+    """As `make flowers64` goes: part of the pictures, the whole archive of captions."""
+    for name in ("image_00002", "image_00003"):
+        (raw / "jpg" / f"{name}.jpg").unlink()
+    given = {"labels": raw / "imagelabels.mat"}
+    for part, folder in (("images", "jpg"), ("captions", "text_c10")):
+        given[part] = tmp_path / f"{part}.tgz"
+        with tarfile.open(given[part], "w:gz") as tar:
+            tar.add(raw / folder, f"archive/{folder}" if part == "captions" else folder)
+    fetch, prepare = (
+        runpy.run_path(str(ROOT / "data_scripts" / f"{name}.py"))["main"]
+        for name in ("fetch_flowers", "prepare")
+    )
+    parts = [f"--from-file={part}={path}" for part, path in given.items()]
+    home, out = tmp_path / "unpacked", tmp_path / "flowers-64"
+    assert fetch([str(home), "--subset", "--parts", "images", "captions", "labels", *parts]) == 0
+    assert prepare(["flowers", str(home), str(out), "--size=64", "--subset", "--processes=1"]) == 0
+    assert "2 images of the list not there, which leaves 2 files" in capsys.readouterr().err
+    made = prepared.load(out)
+    assert made.names == [NAMES[k] for k in (0, 3, 4)] and made.size == 64
+    assert made.splits == ["train", "train", "test"]
+    assert made.captions[2] == [f"flower 5 has {n} petals." for n in range(10)]
+    assert made.images[:, 32, 32, 0].tolist() == pytest.approx([40, 160, 200], abs=6)

@@ -22,6 +22,13 @@ def test_the_work_of_stages_is_as_their_steps_are_charged():
     assert shared - work["pixels"] == pytest.approx(once / 4)
 
 
+def test_the_work_of_a_new_stage_follows_from_its_step_s_cost(monkeypatch):
+    monkeypatch.setitem(cost.distillation.STEP_COST, "both", 6)
+    for together in (1, 3):
+        how = {**TINY, "batch": 6, "together": together}
+        assert cost.multiply_adds("both", **how) == cost.multiply_adds("stage_two", **how)
+
+
 def test_memory_is_weights_and_what_grows_with_the_batch():
     at = {n: cost.memory("stage_two", **TINY, batch=n) for n in (2, 4, 8)}
     assert at[8] - at[4] == pytest.approx(2 * (at[4] - at[2]), rel=0.01) and at[4] > at[2]
@@ -35,7 +42,8 @@ def test_hours_are_steps_times_work_over_the_rate():
     p = profiles.load("birds")
     n = p.network
     step = cost.multiply_adds("stage_one", n.depth, n.width, 224, n.fc_width, p.stage_one.batch)
-    assert cost.hours(p, "stage_one", step) == pytest.approx(p.stage_one.steps / 3600)
+    seconds = p.stage_one.steps * step / (cost.SHARE * cost.RATES["fp32"])
+    assert cost.hours(p, "stage_one") == pytest.approx(seconds / 3600)
     assert cost.hours(p, "stage_two") > cost.hours(p, "stage_one")
     quick = profiles.load("birds", stage_one__precision="bf16")
     assert cost.hours(quick, "stage_one") == pytest.approx(cost.hours(p, "stage_one") / 2)

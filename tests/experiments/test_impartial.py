@@ -74,13 +74,13 @@ def report(tmp_path_factory, folder):
     home = tmp_path_factory.mktemp("impartial") / "birds"
     prepare(home)
     p = profile_of(home, baseline__batch=4)
-    yield SimpleNamespace(found=impartial.evaluate(p, attributes=folder, among=3), profile=p)
+    yield SimpleNamespace(found=impartial.evaluate(p, attributes=folder), profile=p)
     patch.undo()
 
 
 def test_all_are_judged_alike(report):
     found, test = report.found, (CLASSES - 4) * EACH
-    assert list(found["scores"]) == ["real", *runs.STUDENTS, "wrong caption", "mean"]
+    assert list(found["scores"]) == ["real", "other_real", *runs.STUDENTS, "wrong caption", "mean"]
     for scores in found["scores"].values():
         for measure in ("r_precision", "colour"):
             value, low, high = scores[measure]
@@ -88,6 +88,8 @@ def test_all_are_judged_alike(report):
         assert scores["colour_captions"] <= test
     assert found["scores"]["real"]["frechet"] == pytest.approx(0, abs=1e-3)
     assert found["scores"]["mean"]["frechet"] > found["scores"]["real"]["frechet"] + 1
+    assert found["scores"]["other_real"]["frechet"] > found["scores"]["real"]["frechet"] + 1
+    assert f"before {EACH} of other kinds" in found["protocol"]["r_precision"]
     assert found["protocol"]["pictures"] == test and found["protocol"]["kinds"] == CLASSES - 4
     assert set(found["protocol"]["weights"]) == {"judge_text", "text", *runs.STUDENTS}
     json.dumps(found)
@@ -102,6 +104,9 @@ def test_all_are_judged_alike(report):
             assert value == pytest.approx(of[measure][0] - other[measure][0], abs=1e-6)
     assert "99.5833% intervals" in found["protocol"]["differences"]  # of twelve comparisons
     table = impartial.to_table(found)
+    assert "other_real" in table
+    older = {who: scores for who, scores in found["scores"].items() if who != "other_real"}
+    assert "other_real" not in impartial.to_table(found | {"scores": older})
     assert "stage_two" in table and f"{test} captions of {CLASSES - 4} unseen kinds" in table
 
 

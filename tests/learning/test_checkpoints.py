@@ -108,3 +108,18 @@ def test_a_trained_file_has_the_mode_of_the_umask(tmp_path):
         os.umask(before)
     assert (tmp_path / "w.safetensors").stat().st_mode & 0o777 == 0o640
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_what_is_cached_is_made_once_for_its_key(tmp_path):
+    path, made = tmp_path / "new" / "seen.safetensors", []
+
+    def make():
+        made.append(torch.full((2,), float(len(made))))
+        return made[-1]
+
+    for key in ({"data": "a"}, {"data": "a"}, {"data": "b"}):
+        found = checkpoints.cached(path, "seen", key, make)
+        assert torch.equal(found, made[-1])
+    assert len(made) == 2
+    path.write_bytes(path.read_bytes()[:-3])
+    assert torch.equal(checkpoints.cached(path, "seen", {"data": "b"}, make), made[2])

@@ -35,10 +35,10 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     """Read a folder of Oxford-102 with captions and check it.
 
     The split must have 7,034 and 1,155 images unless `subset` says that the folder holds a part
-    of the data set: images of the list of which neither picture nor captions are there are then
-    left out, and `source` says how many. `classes` keeps only some class ids; files of the others
-    need not be there. A caption file with fewer than ten lines starts again from its first;
-    `source` says how many.
+    of the data set: images of the list whose picture is not there are then left out, and `source`
+    says how many ('left_out'), and how many of them have captions there ('unpictured'). `classes`
+    keeps only some class ids; files of the others need not be there. A caption file with fewer than
+    ten lines starts again from its first; `source` says how many.
     Raises SDNError, which names the file, for an image or caption file that is missing or that no
     image has, for no or more than ten captions, and for lists that disagree.
     """
@@ -47,25 +47,27 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     if not path.exists():
         raise SDNError(f"{path} cannot be read (there is no such file): {OXFORD.remedy(folder)}")
     labels = dict(enumerate(_labels(path), 1))
+    class_names = {k: f"class_{k:05d}" for k in sorted(set(labels.values()))}
+    captions = {number: f"{class_names[k]}/{_image(number)}" for number, k in labels.items()}
     numbers = list(labels)
     if subset:
         there = {file.stem for file in folder.glob("jpg/*.jpg")}
-        there |= {file.stem for file in folder.glob("text_c10/*/*.txt")}
         numbers = [number for number in numbers if _image(number) in there] or numbers
-    class_ids = [labels[number] for number in numbers]
-    class_names = {k: f"class_{k:05d}" for k in sorted(set(labels.values()))}
+    left_out = labels.keys() - numbers
     images = [_image(number) for number in numbers]
     lists = Lists(
         paths=[path],
         names=[f"jpg/{image}" for image in images],
-        class_ids=class_ids,
+        class_ids=[labels[number] for number in numbers],
         class_names=class_names,
         images=images,
-        captions=[f"{class_names[k]}/{image}" for k, image in zip(class_ids, images, strict=True)],
+        captions=[captions[number] for number in numbers],
+        unpictured=[captions[number] for number in left_out],
     )
     reading = read_files(OXFORD, folder, lists, subset, classes)
-    left_out = len(labels) - len(numbers)
-    return replace(reading, source={**reading.source, "left_out": left_out})
+    texts = [folder / "text_c10" / f"{stem}.txt" for stem in lists.unpictured]
+    counts = {"left_out": len(left_out), "unpictured": sum(text.exists() for text in texts)}
+    return replace(reading, source={**reading.source, **counts})
 
 
 def _image(number: int) -> str:

@@ -45,7 +45,8 @@ class Lists:
 
     `paths` of the lists, the one of the images first; `names` as the published splits spell them;
     `class_ids`; `class_names` id -> name; `images` and `captions` the paths of their files within
-    the folders of images and captions, without the endings.
+    the folders of images and captions, without the endings; `unpictured` those of captions that may
+    be there without their image.
     """
 
     paths: Sequence[Path]
@@ -54,6 +55,7 @@ class Lists:
     class_names: dict[int, str]
     images: Sequence[str]
     captions: Sequence[str]
+    unpictured: Sequence[str] = ()
 
 
 def read_files(
@@ -74,7 +76,8 @@ def read_files(
 
     remedy = about.remedy(folder)
     images = match_files(folder / about.images, kept(lists.images), lists.images, ".jpg", remedy)
-    texts = match_files(folder / "text_c10", kept(lists.captions), lists.captions, ".txt", remedy)
+    known = [*lists.captions, *lists.unpictured]
+    texts = match_files(folder / "text_c10", kept(lists.captions), known, ".txt", remedy)
     captions, mended = read_captions(texts, about.may_repeat)
     splits, embeddings = kept(split.splits), split.embeddings
     if embeddings is not None and len(rows) < len(embeddings):  # else it would be copied

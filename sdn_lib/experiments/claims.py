@@ -26,6 +26,21 @@ MEASURES: dict[str, tuple[str, int, Callable[[dict[str, Any]], float]]] = {
 """{measure: (what it is called, 1 where more is better and -1 where less is, how it is read)}."""
 
 
+PAPER = {
+    1: "Two gaps make the task hard, the heterogeneous and the homogeneous one.",
+    2: "A general network that was trained to tell pictures apart can guide, at several levels, "
+    "the training of one that paints.",
+    3: "Its high level teaches the painter what to take from the text. That narrows the "
+    "heterogeneous gap.",
+    4: "Its mid level teaches structure, which narrows the homogeneous gap.",
+    5: "Its low level teaches detail, which narrows the homogeneous gap, too.",
+    6: "A painter that mirrors the teacher receives this knowledge more easily.",
+    7: "Two stages that distil in different ways make a better painter.",
+    8: "On two data sets of photographs the method proves itself.",
+}
+"""The claims of the paper's abstract, in the words and with the numbers of chapter 0."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim and what must be so if it holds: (row, rival, measure), the row being better."""
@@ -36,7 +51,7 @@ class Claim:
 
 CLAIMS = {
     "teacher": Claim(
-        "2. A network trained to discriminate can guide the training of a painter",
+        f"2. {PAPER[2]}",
         (
             ("full", "pixels", "accuracy"),
             ("full", "pixels", "frechet"),
@@ -47,7 +62,7 @@ CLAIMS = {
         ),
     ),
     "high": Claim(
-        "3. The high level teaches what the text means (heterogeneous gap)",
+        f"3. {PAPER[3]}",
         (
             ("high", "pixels", "accuracy"),
             ("full", "mid_low", "accuracy"),
@@ -56,7 +71,7 @@ CLAIMS = {
         ),
     ),
     "geometry": Claim(
-        "3. The same, as the teacher's last layer sees it (no independent judge)",
+        "3. The same, as the teacher's last layer sees it (no independent judge).",
         (
             ("high", "pixels", "captions"),
             ("full", "mid_low", "captions"),
@@ -65,14 +80,14 @@ CLAIMS = {
         ),
     ),
     "mid": Claim(
-        "4. The mid level teaches structure (homogeneous gap)",
+        f"4. {PAPER[4]}",
         (
             ("mid", "pixels", "frechet"),
             ("full", "high_low", "frechet"),
         ),
     ),
     "low": Claim(
-        "5. The low level teaches detail (homogeneous gap)",
+        f"5. {PAPER[5]}",
         (
             ("low", "pixels", "frechet"),
             ("full", "high_mid", "frechet"),
@@ -81,7 +96,7 @@ CLAIMS = {
         ),
     ),
     "symmetry": Claim(
-        "6. A student with the mirrored structure receives the knowledge better",
+        f"6. {PAPER[6]}",
         (
             ("two", "plain", "accuracy"),
             ("two", "plain", "frechet"),
@@ -90,7 +105,7 @@ CLAIMS = {
         ),
     ),
     "stages": Claim(
-        "7. Two stages are better than one at the same cost",
+        f"7. {PAPER[7]}",
         (
             ("full", "one", "accuracy"),
             ("full", "one", "frechet"),
@@ -99,7 +114,7 @@ CLAIMS = {
         ),
     ),
 }
-"""The abstract's claims, in our words and with the numbers that chapter 0 gives them."""
+"""The claims that comparisons of rows can judge. Claim 3 is there twice, by two judges."""
 
 
 def differences(

@@ -191,7 +191,7 @@ class Profile(Config):
     evaluator: TrainConfig = TrainConfig(3000, learning_rate=2e-3, noise=0.25, seed=100)
     second_evaluator: TrainConfig = TrainConfig(3000, learning_rate=2e-3, noise=0.25, seed=101)
     teacher: TrainConfig = TrainConfig(3000, noise=0.25, seed=1)
-    text: TrainConfig = TrainConfig(2000, seed=2)
+    text: TrainConfig = TrainConfig(4000, seed=2)
     judge_text: TrainConfig = TrainConfig(2000, learning_rate=5e-4, seed=102)
     stage_one: TrainConfig = _student(1500, seed=3)
     stage_two: TrainConfig = _student(5000, learning_rate=1e-3, seed=4)

@@ -22,10 +22,10 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.ipynb"))
 
 
-def requirements() -> dict[str, Requirement]:
-    """Return every requirement of the project, those for development included, by name."""
-    lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
-    found = [Requirement(line) for line in lines]
+def requirements(*extras: str) -> dict[str, Requirement]:
+    """Return the requirements of the project, with those of extras, by name."""
+    lines = [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
+    found = [Requirement(line) for line in PROJECT["dependencies"] + lines]
     return {canonicalize_name(r.name): r for r in found}
 
 
@@ -37,7 +37,7 @@ def test_the_conda_environment_has_the_same_ranges() -> None:
     assert "--editable ." in listed
     found = [Requirement(line) for line in listed if not line.startswith("-")]
     ranges = {canonicalize_name(r.name): r.specifier for r in found}
-    assert ranges == {name: r.specifier for name, r in requirements().items()}
+    assert ranges == {name: r.specifier for name, r in requirements("dev", "lab").items()}
 
 
 def test_the_lock_pins_everything_within_the_ranges() -> None:
@@ -53,7 +53,7 @@ def test_the_lock_pins_everything_within_the_ranges() -> None:
         operators = [s.operator for s in requirement.specifier]
         assert operators == ["=="], f"not pinned: {line}"
         locked.setdefault(canonicalize_name(requirement.name), []).append(requirement)
-    for name, wanted in requirements().items():
+    for name, wanted in requirements("dev").items():
         assert name in locked, f"{name} is not in the lock: make lock"
         for pin in locked[name]:
             version = next(iter(pin.specifier)).version

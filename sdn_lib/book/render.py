@@ -22,6 +22,7 @@ from sdn_lib.book import try_it
 from sdn_lib.book.chapters import Layout, layout, locked
 from sdn_lib.book.gate import INJECTED
 from sdn_lib.book.kernels import kernel_environment
+from sdn_lib.book.polish import polish
 from sdn_lib.book.records import read_record, stale
 from sdn_lib.book.speed import speed_page
 from sdn_lib.book.status import smoke_note, status_page
@@ -29,7 +30,12 @@ from sdn_lib.errors import SDNError
 from sdn_lib.profiles import Profile
 from sdn_lib.show import live
 
-MATHJAX = "tex-svg-full.js"
+MATHJAX = (
+    "startup.js", "core.js", "input/tex-base.js", "input/tex/extensions/ams.js",
+    "input/tex/extensions/textmacros.js", "output/chtml.js", "output/chtml/fonts/tex.js",
+    "a11y/assistive-mml.js",
+)  # fmt: skip
+"""The parts of MathJax that _config.yml loads, a third of the whole."""
 
 
 def render(
@@ -53,6 +59,8 @@ def render(
         source = assemble(place)
         made = run_sphinx(place, source)
         copy_mathjax(made / "_static" / "mathjax")
+        numbers = {name: read_record(place, name)["numbers"] for name in reasons}
+        polish(made, numbers, published(place))
         if (source / try_it.PAGE).exists():
             try_it.export_networks(trained_as(place), made / live.FOLDER)
             for name in try_it.PHOTOGRAPHS:
@@ -78,8 +86,9 @@ def assemble(place: Layout) -> Path:
         notebook = nbformat.read(place.executed(name), as_version=4)
         merge_parameters(notebook)
         describe(notebook)
+        name_outcomes(notebook)
         nbformat.write(notebook, target / f"{name}.ipynb")
-    config = yaml.safe_load((place.root / "_config.yml").read_text(encoding="utf-8"))
+    config = read_config(place)
     link_repository(config)
     if place.profile == "smoke":
         config.setdefault("html", {})["announcement"] = smoke_note(place.book)
@@ -92,6 +101,18 @@ def assemble(place: Layout) -> Path:
         measured = place.root / "results" / "benchmarks"
         files.write_text(target / page.name, speed_page(page, measured, target / "_static"))
     return target
+
+
+def read_config(place: Layout) -> dict[str, Any]:
+    """Return the project's configuration of Jupyter Book."""
+    import yaml
+
+    return yaml.safe_load((place.root / "_config.yml").read_text(encoding="utf-8"))
+
+
+def published(place: Layout) -> str:
+    """Return the address at which the book is published, or an empty text."""
+    return read_config(place).get("html", {}).get("baseurl") or ""
 
 
 def link_repository(config: dict[str, Any]) -> None:
@@ -112,13 +133,19 @@ def link_repository(config: dict[str, Any]) -> None:
 def describe(notebook: Any) -> None:
     """Give a chapter's page what searches and previews of links show: what one learns from it."""
     opening = notebook.cells[0].source if notebook.cells else ""
-    title = re.search(r"^# (.+)", opening, re.MULTILINE)
     able = re.search(r"^\*\*(You will be able to)\*\* (.+)", opening, re.MULTILINE)
-    if title and able:
+    if able:
         said = re.sub(r"\[([^]]*)\]\([^)]*\)|[*`$]", r"\1", f"{able[1]} {able[2]}")
-        facts = {"title": title[1], "description": said, "type": "article"}
-        preview = {f"property=og:{name}": value for name, value in facts.items()}
-        notebook.metadata["myst"] = {"html_meta": {"description": said, **preview}}
+        notebook.metadata["myst"] = {"html_meta": {"description": said}}
+
+
+def name_outcomes(notebook: Any) -> None:
+    """Call what hides the output of a cell, which the reader is to predict, by what it is."""
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "hide-output" in tags and "hide-input" not in tags:
+            named = {"code_prompt_show": "Show the outcome", "code_prompt_hide": "Hide the outcome"}
+            cell.metadata["mystnb"] = {**named, **cell.metadata.get("mystnb", {})}
 
 
 def merge_parameters(notebook: Any) -> None:
@@ -192,15 +219,19 @@ def run_sphinx(place: Layout, source: Path) -> Path:
 
 
 def copy_mathjax(folder: Path) -> None:
-    """Copy the one MathJax file that the pages load; it needs no fonts and no other file."""
+    """Copy the parts of MathJax that the pages load, and its fonts, which load as they are used."""
     spec = importlib.util.find_spec("sphinx-mathjax-offline")
     if spec is None or not spec.origin:
         raise SDNError(
             "sphinx-mathjax-offline is not installed, and formulas need its MathJax: "
             "pip install -r requirements.lock"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(Path(spec.origin).parent / "static" / "mathjax" / MATHJAX, folder / MATHJAX)
+    whole = Path(spec.origin).parent / "static" / "mathjax"
+    fonts = whole.glob("output/chtml/fonts/woff-v2/*.woff")
+    for part in (*map(whole.joinpath, MATHJAX), *fonts):
+        target = folder / part.relative_to(whole)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(part, target)
 
 
 def publish(made: Path, target: Path) -> Path:

@@ -89,6 +89,18 @@ def test_the_status_page_says_what_ran_where() -> None:
     )
 
 
+def test_every_reference_leads_to_its_text() -> None:
+    entries = re.split(r"^@", (BOOK / "references.bib").read_text(), flags=re.M)[1:]
+    assert [e.splitlines()[0] for e in entries if not re.search(r"^  (url|doi) +=", e, re.M)] == []
+
+
+def test_times_of_chapters_stand_on_one_page() -> None:
+    page = speed_page(SPEED, tiny_book.ROOT / "results" / "benchmarks")
+    assert "as last executed" not in page and "{doc}`status`" in page
+    goals = set(re.findall(r"of the goal", page))
+    assert not goals or "*Of the goal* is" in page
+
+
 def test_durations_and_sizes_are_for_people() -> None:
     assert [seconds(v) for v in (0.123, 58.4, 200)] == ["0.1 s", "58 s", "3 min 20 s"]
     assert [gigabytes(v) for v in (53e6, 1.25e9)] == ["53 MB", "1.2 GB"]

@@ -13,7 +13,14 @@ import tiny_book
 import yaml
 from tiny_book import edit, run
 
-from sdn_lib.book.render import describe, link_repository, merge_parameters, publish, render
+from sdn_lib.book.render import (
+    describe,
+    link_repository,
+    merge_parameters,
+    name_outcomes,
+    publish,
+    render,
+)
 from sdn_lib.errors import SDNError
 
 
@@ -34,12 +41,22 @@ def test_a_chapter_is_described_by_what_one_learns_from_it() -> None:
     opening = f"# 5. Painting\n\n:::{{admonition}} At a glance\n{able}\n:::"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(opening)])
     describe(notebook)
-    tags = notebook.metadata["myst"]["html_meta"]
-    assert tags["description"] == "You will be able to paint birds from captions, soon."
-    assert tags["property=og:title"] == "5. Painting"
+    said = "You will be able to paint birds from captions, soon."
+    assert notebook.metadata["myst"]["html_meta"] == {"description": said}
     plain = nbformat.v4.new_notebook()
     describe(plain)
     assert "myst" not in plain.metadata
+
+
+def test_a_hidden_output_is_called_the_outcome() -> None:
+    cells = [
+        nbformat.v4.new_code_cell("1", metadata={"tags": tags, "mystnb": {"image": {"alt": "x"}}})
+        for tags in (["hide-output"], ["hide-input"], ["hide-input", "hide-output"])
+    ]
+    name_outcomes(nbformat.v4.new_notebook(cells=cells))
+    shown = [cell.metadata["mystnb"].get("code_prompt_show") for cell in cells]
+    assert shown == ["Show the outcome", None, None]
+    assert cells[0].metadata["mystnb"]["image"] == {"alt": "x"}
 
 
 def test_a_warning_stops_the_rendering(root: Path) -> None:
@@ -59,9 +76,11 @@ def test_the_pages_on_the_library_and_on_speed_render(root: Path) -> None:
     (root / "book/_toc.yml").write_text(f"{tiny_book.TOC}  - file: api\n  - file: speed\n")
     run(root, chapters=None)
     html = render("smoke", root=root).parent
-    assert "sdn_lib.book.render.render" in (html / "api.html").read_text()
+    api = (html / "api.html").read_text()
+    assert "sdn_lib.book.render.render" in api and "sdn_lib.profiles.ROOT" in api
+    assert "PosixPath(" not in api and str(tiny_book.ROOT) not in api
     speed = (html / "speed.html").read_text()
-    assert "steps.png" in speed and "bench_training.py" in speed
+    assert "_images/steps." in speed and "bench_training.py" in speed
 
 
 def test_buttons_lead_to_the_repository_where_its_address_is_known() -> None:

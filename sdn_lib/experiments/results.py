@@ -13,7 +13,7 @@ from sdn_lib.experiments.rows import ROWS, Row, budget
 from sdn_lib.profiles import Profile, TrainConfig
 from sdn_lib.runs.settings import STUDENT_NETWORK
 
-SHIPPED = "brittle"
+SHIPPED = "cpu"
 """The profile of the rows that ship."""
 
 FIXED = ("evaluator", "teacher", "text")
@@ -31,7 +31,7 @@ def rows_folder(profile: Profile) -> Path:
 
 
 def rows_profile(profile: Profile) -> Profile:
-    """Return the profile to read rows with: `brittle` in place of `cpu`, which has none yet."""
+    """Return the profile to read rows with: those of `cpu`, unless it has its own."""
     if profile.name != "cpu":
         return profile
     first = profiles.PROFILES[SHIPPED]

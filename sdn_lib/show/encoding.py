@@ -23,7 +23,7 @@ def data_uri(image: np.ndarray) -> str:
     `LEAST_PSNR` or more.
     """
     picture = Image.fromarray(image)
-    best = _lossless(picture)
+    best = encode(picture, "WEBP", lossless=True, quality=80, method=4)
     for quality in (80, 92):
         lossy = encode(picture, "WEBP", quality=quality, method=6, use_sharp_yuv=True)
         if len(lossy) >= len(best):
@@ -34,20 +34,7 @@ def data_uri(image: np.ndarray) -> str:
         if 10 * math.log10(255**2 / max(error, 1e-9)) >= LEAST_PSNR:
             best = lossy
             break
-    return _uri(best)
-
-
-def lossless_uri(image: np.ndarray) -> str:
-    """Return a picture, uint8 (H, W, 3 or 4), as a lossless WebP data URI."""
-    return _uri(_lossless(Image.fromarray(image)))
-
-
-def _lossless(picture: Image.Image) -> bytes:
-    return encode(picture, "WEBP", lossless=True, quality=80, method=4)
-
-
-def _uri(webp: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
+    return f"data:image/webp;base64,{base64.b64encode(best).decode()}"
 
 
 def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sdn_lib.errors import SDNError
 from sdn_lib.show.arrays import as_images
-from sdn_lib.show.encoding import lossless_uri
+from sdn_lib.show.encoding import data_uri
 
 _CSS = resources.files(__package__).joinpath("gallery.css").read_text(encoding="utf-8")
 
@@ -105,6 +105,6 @@ def _cell(picture: np.ndarray, alt: str, label: str) -> str:
     height, width = picture.shape[:2]
     text = f'<span class="sdn-label">{html.escape(label)}</span>' if label else ""
     return (
-        f'<div class="sdn-cell"><img class="dark-light" src="{lossless_uri(picture)}" '
+        f'<div class="sdn-cell"><img class="dark-light" src="{data_uri(picture)}" '
         f'width="{width}" height="{height}" alt="{html.escape(alt)}">{text}</div>'
     )

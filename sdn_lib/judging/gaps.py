@@ -20,9 +20,6 @@ from sdn_lib.judging.distances import check_finite, frechet_distance
 from sdn_lib.judging.statistics import half_sampler
 from sdn_lib.randomness import stream
 
-AXES = 32
-"""Principal axes along which the homogeneous gap is measured."""
-
 
 @torch.no_grad()
 def pooled_activations(
@@ -86,6 +83,7 @@ def heterogeneous_gap(texts: np.ndarray, activations: Mapping[str, np.ndarray]) 
 def homogeneous_gap(
     real: Mapping[str, np.ndarray],
     generated: Mapping[str, np.ndarray],
+    components: int = 32,
     groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> dict[str, float]:
@@ -96,10 +94,10 @@ def homogeneous_gap(
     pictures'. As many rows as in the other half are measured: the same ones where row i of both is
     about the same caption (as many generated rows as real ones), else random ones. Where rows share
     a species, name each real row's in `groups` (n,): no species is then in both halves. To compare
-    layers of different width at a few hundred samples, all are first projected on the AXES leading
-    principal axes of the half that they are measured from. Raises SDNError for fewer than four real
-    or two generated rows, shapes that do not fit, and a layer that is the same for all real
-    pictures.
+    layers of different width at a few hundred samples, all are first projected on the `components`
+    leading principal axes of the half that they are measured from. Raises SDNError for fewer than
+    four real or two generated rows, shapes that do not fit, and a layer that is the same for all
+    real pictures.
     """
     counts = {len(rows) for rows in real.values()}, {len(rows) for rows in generated.values()}
     if any(len(found) != 1 for found in counts):
@@ -126,7 +124,7 @@ def homogeneous_gap(
         distances = []
         for reference, ours, theirs in sides:
             centre = rows[reference].mean(0)
-            axes = np.linalg.svd(rows[reference] - centre, full_matrices=False)[2][:AXES]
+            axes = np.linalg.svd(rows[reference] - centre, full_matrices=False)[2][:components]
             samples = rows[reference], rows[ours], generated[name][theirs]
             a, b, c = ((x - centre) @ axes.T for x in samples)
             distances.append((frechet_distance(a, c), frechet_distance(a, b)))

@@ -149,7 +149,7 @@ import numpy as np
 from IPython.core.interactiveshell import InteractiveShell
 from sdn_lib import show
 shell = InteractiveShell.instance()
-figure = show.heatmap(np.zeros((2, 2)), list("ab"), list("cd"), "share")
+figure = show.activation_maps({"conv1_1": np.ones((2, 8, 8))})
 assert "matplotlib.pyplot" not in sys.modules
 alone, _ = shell.display_formatter.format(figure)
 import matplotlib.pyplot

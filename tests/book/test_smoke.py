@@ -62,7 +62,7 @@ def test_every_chapter_records_numbers_and_says_how_its_networks_came(records):
         assert numbers, f"{name} glues nothing"
         came = {key: value for key, value in numbers.items() if key.startswith("run_")}
         assert set(came.values()) <= {"loaded", "trained", "live"}
-        # Runs of other profiles say whose they are, in brackets; rows of the ablation are runs, too.
+        # Runs of other profiles say whose they are; rows of the ablation are runs, too.
         named = {key.removeprefix("run_").partition(" (")[0] for key in came}
         assert named <= {*runs.NAMES, *experiments.ROWS}
         floats = [value for value in numbers.values() if isinstance(value, float)]

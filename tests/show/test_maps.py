@@ -1,4 +1,4 @@
-"""Pictures and activations that do not fit their grid, or their mirror, are refused by name."""
+"""Activations that do not fit their grid, and shapes that are no network, are refused by name."""
 
 import drawings
 import pytest
@@ -6,18 +6,6 @@ import torch
 
 from sdn_lib import show
 from sdn_lib.errors import SDNError
-
-
-def test_wrong_pictures_are_named():
-    images = drawings.smooth_images(4)
-    with pytest.raises(SDNError, match="4 images but 1 titles"):
-        show.image_grid(images, ["one"])
-    with pytest.raises(SDNError, match="no images"):
-        show.image_grid(images[:0])
-    with pytest.raises(SDNError, match="'stage two' has 3"):
-        show.compare_rows({"real": images, "stage two": images[:3]})
-    with pytest.raises(SDNError, match="4 columns but 2 captions"):
-        show.compare_rows({"real": images}, ["a", "b"])
 
 
 def test_wrong_activations_are_named():

@@ -62,8 +62,8 @@ def generate(
         )
     kinds = make_species(species, test_species, seed)
     paint(draw(kinds[0], seed), size)  # refuse a bad size before anything is written
-    seeds = [[(seed, k.id, i) for i in range(images_per_species)] for k in kinds]
-    birds = _draw_all(kinds, images_per_species, seed)
+    seeds = _seeds(kinds, images_per_species, seed)
+    birds = _draw_all(kinds, seeds)
     total = species * images_per_species
     parts = np.empty((total, size, size), np.uint8)
 
@@ -119,7 +119,7 @@ def unpainted(
     files. `images` is an Easel.
     """
     kinds = make_species(species, test_species, seed)
-    birds = _draw_all(kinds, images_per_species, seed)
+    birds = _draw_all(kinds, _seeds(kinds, images_per_species, seed))
     each = range(images_per_species)
     flat = [bird for own in birds for bird in own]
     return prepared.Prepared(
@@ -153,8 +153,12 @@ def paint_matching(
     return np.stack([paint(bird, data.size)[0] for bird in birds])
 
 
-def _draw_all(kinds: list[Species], each: int, seed: int) -> list[list[Bird]]:
-    return [[draw(kind, (seed, kind.id, i)) for i in range(each)] for kind in kinds]
+def _seeds(kinds: list[Species], each: int, seed: int) -> list[list[Seed]]:
+    return [[(seed, kind.id, i) for i in range(each)] for kind in kinds]
+
+
+def _draw_all(kinds: list[Species], seeds: list[list[Seed]]) -> list[list[Bird]]:
+    return [[draw(kind, at) for at in own] for kind, own in zip(kinds, seeds, strict=True)]
 
 
 def _names(kinds: list[Species], each: int) -> list[str]:

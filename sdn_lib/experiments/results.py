@@ -30,14 +30,6 @@ def rows_folder(profile: Profile) -> Path:
     return profiles.ROOT / "results" / "ablation" / profile.name
 
 
-def rows_profile(profile: Profile) -> Profile:
-    """Return the profile to read rows with: those of `cpu`, unless it has its own."""
-    if profile.name != "cpu":
-        return profile
-    first = profiles.PROFILES[SHIPPED]
-    return dataclasses.replace(first, seed=profile.seed, output_dir=profile.output_dir)
-
-
 def stored_rows(profile: Profile) -> dict[str, list[dict[str, Any]]]:
     """Return {row: its results by seed} as kept for the profile, or those that ship.
 

@@ -125,9 +125,10 @@ def end_empty_headers(text: str) -> str:
 
 
 def keep_intervals(text: str) -> str:
-    """Keep intervals in cells of tables, (0.1 to 0.2), on one line."""
-    end = r"(?:<[^<>]*>)*[−-]?[\d.,]+ ?%?(?:<[^<>]*>)*"
-    interval = re.compile(rf"\({end} to {end}\)")
+    """Keep intervals in cells of tables, (0.1 to 0.2) or 0.15 ± 0.05, on one line."""
+    number, tags = r"[−-]?[\d.,]+ ?%?", r"(?:<[^<>]*>)*"
+    end = f"{tags}{number}{tags}"
+    interval = re.compile(rf"\({end} to {end}\)|{number} ± {number}")
     whole = r'<span class="sdn-whole">\g<0></span>'
     return re.sub(r"<td.*?</td>", lambda m: interval.sub(whole, m[0]), text, flags=re.S)
 

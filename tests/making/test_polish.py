@@ -69,6 +69,13 @@ def test_an_interval_in_a_table_stays_whole(cell: str, whole: str | None) -> Non
     for text in (f"<td><p>{cell}</p></td>", f"<p>{cell}</p>"):
         assert polish.keep_intervals(text) == (text.replace(cell, said) if "td" in text else text)
 
+def test_a_spread_in_a_table_stays_whole() -> None:
+    spread = "<td><p>0.417 ± 0.019</p></td><td>308 ± 21</td><td>one ± two</td>"
+    kept = spread
+    for whole in ("0.417 ± 0.019", "308 ± 21"):
+        kept = kept.replace(whole, f'<span class="sdn-whole">{whole}</span>')
+    assert polish.keep_intervals(spread) == kept
+
 
 def test_what_hides_something_says_what() -> None:
     code = """<summary aria-label="Toggle hidden content">

@@ -3,8 +3,8 @@
 `smoke` proves that everything runs; `cpu` is the book on two cores; `gpu` is the same path at a
 larger size. `birds` and `flowers` are the paper's experiments on photographs, `birds64` and
 `flowers64` small ones for two cores, `authors` what the authors' code does with its quirks, and
-`rehearsal` walks the same path with a handful of photos. `robust` is `cpu` with a teacher that has
-learned under noise, and larger batches.
+`rehearsal` walks the same path with a handful of photos. `brittle` is `cpu` with a teacher that has
+seen clean pictures only, and smaller batches.
 """
 
 from __future__ import annotations
@@ -303,6 +303,7 @@ PROFILES = {
         evaluation=EvaluationConfig(images=64, seeds=(0, 1, 2)),
         live_steps=4,
     ),
+    "cpu": Profile(name="cpu"),
     "gpu": Profile(
         name="gpu",
         data=DataConfig(size=128),
@@ -316,8 +317,8 @@ PROFILES = {
         stage_two=_student(20000, learning_rate=1e-3, seed=4),
         baseline=_student(46667, seed=3),
     ),
-    "cpu": Profile(
-        name="cpu",
+    "brittle": Profile(
+        name="brittle",
         evaluator=TrainConfig(2000, learning_rate=2e-3, seed=100, **NUMBERED),
         teacher=TrainConfig(3000, seed=1, **NUMBERED),
         text=TrainConfig(4000, seed=2, **NUMBERED),
@@ -328,7 +329,6 @@ PROFILES = {
         baseline=_student(30670, seed=3, **LITTLE, **NUMBERED),
         evaluation=EvaluationConfig(**NUMBERED),
     ),
-    "robust": Profile(name="robust"),
     "birds64": _small("birds"),
     "flowers64": _small("flowers"),
     "birds": _paper("birds", 8855 * 10),

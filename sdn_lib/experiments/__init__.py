@@ -14,7 +14,7 @@ from sdn_lib.experiments.claims import (
 )
 from sdn_lib.experiments.evaluation import evaluate, evaluation_of, stored_evaluation, to_table
 from sdn_lib.experiments.examination import Exam, draw_exam, mark
-from sdn_lib.experiments.results import FIXED, rows_folder, stored_row, stored_rows
+from sdn_lib.experiments.results import FIXED, rows_folder, rows_profile, stored_row, stored_rows
 from sdn_lib.experiments.rows import ROWS, SHARE, Row
 from sdn_lib.experiments.train import SHOWN, shown_rows, train_row
 
@@ -38,6 +38,7 @@ __all__ = [
     "mark",
     "p_values",
     "rows_folder",
+    "rows_profile",
     "shown_rows",
     "stored_evaluation",
     "stored_row",

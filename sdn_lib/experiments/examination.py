@@ -101,7 +101,7 @@ def mark(
     common with the captions; and the power of the pictures over that of real ones, by waves. How
     often a classifier tells them from real ones is under 'told_apart'. Triples are (value, low,
     high) by `judging.interval` with `draws`, which resamples the exam's species; the rows in
-    results/ablation/cpu are older and resample pictures.
+    results/ablation/brittle are older and resample pictures.
     """
     features, guess = predict(evaluator, pictures)
     real_features, real, real_spectrum = exam.seen(evaluator, teacher)

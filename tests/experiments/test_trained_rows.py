@@ -16,7 +16,7 @@ from sdn_lib.experiments import results
 
 
 def test_the_stored_rows_fall_back_to_the_books(home, p, monkeypatch):
-    folder = home / "stored" / "ablation" / "cpu"
+    folder = home / "stored" / "ablation" / "brittle"
     monkeypatch.setattr(profiles, "ROOT", home / "none")
     with pytest.raises(SDNError, match="holds no rows: run `sdn ablate --profile smoke`"):
         results.stored_rows(p)

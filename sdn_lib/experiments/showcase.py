@@ -3,18 +3,21 @@
 `results/PROFILE` holds `captions.txt`, captions in words of our own; `evaluation.json`, scores
 with their protocol; `painted-STUDENT.png`, what each student paints of the captions, side by side;
 and the trained networks, with which a reader's own captions are painted. Photographs need not be
-there to show it: no photograph is among it, and no caption of one.
+there to show it: no photograph is among it, and no caption of one. Of painted birds there is also
+`unseen_species.png`, the README's picture.
 """
 
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from sdn_lib import devices, files, machine, profiles, runs
@@ -31,6 +34,8 @@ KEPT = ("teacher", "text", *runs.STUDENTS)
 
 RUN = ("config.json", "log.jsonl", "weights.safetensors")
 TIME_LAPSE = ("time_lapse.json", "time_lapse.png")  # holds captions of its data
+
+TITLES = {"pixel-only": "baseline", "stage one": "stage_one", "stage two": "stage_two"}
 
 REMEDY = "restore it, or measure again with `sdn publish`"
 
@@ -59,7 +64,9 @@ def publish(
         found = {name: runs.get(name, profile) for name in runs.NAMES}
         _keep(found, folder, (*RUN, *TIME_LAPSE))
         report = evaluation.evaluate(profile)
-        _paint({name: found[name].model for name in runs.STUDENTS}, found, captions, folder)
+        students = {name: found[name].model for name in runs.STUDENTS}
+        _paint(students, found, captions, folder)
+        _draw_unseen(profile, students, found["text"].model, folder / "unseen_species.png")
         files.write_json(folder / "evaluation.json", report | _circumstances())
         return folder
     report = impartial.evaluate(profile, attributes=attributes)
@@ -95,6 +102,31 @@ def _paint(
     for name, student in students.items():
         pictures = runs.paint(student, found["text"].model, captions)
         runs.write_strip(folder / f"painted-{name}.png", pictures)
+
+
+def _draw_unseen(
+    profile: Profile, students: Mapping[str, Any], encoder: Any, path: Path, columns: int = 6
+) -> None:
+    """Draw test pictures, evenly spaced, with what the students paint of their first captions."""
+    data = runs.dataset(profile)
+    test = data.indices("test")
+    rows = test[np.linspace(0, len(test) - 1, columns).astype(int)]
+    captions = [data.captions[row][0] for row in rows]
+    pictures = {"real": data.images[rows]}
+    for title, name in TITLES.items():
+        painted = runs.paint(students[name], encoder, captions)
+        pictures[title] = painted.permute(0, 2, 3, 1).numpy()
+    figure = Figure(figsize=(1.5 * columns + 1, 1.5 * len(pictures) + 2), layout="constrained")
+    axes = figure.subplots(len(pictures), columns)
+    for k, caption in enumerate(captions):
+        axes[0, k].set_title(textwrap.fill(caption, 20), fontsize=9)
+    for line, (title, of) in zip(axes, pictures.items(), strict=True):
+        line[0].set_ylabel(title, fontsize=11)
+        for place, picture in zip(line, of, strict=True):
+            place.imshow(picture)
+            place.set(xticks=[], yticks=[], frame_on=False)
+    with files.writing(path) as partial:
+        figure.savefig(partial, format="png", dpi=100)
 
 
 def _keep(found: Mapping[str, runs.Run], folder: Path, parts: Sequence[str]) -> None:

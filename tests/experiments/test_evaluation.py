@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sdn_lib import experiments, files, runs
 from sdn_lib.errors import SDNError
@@ -59,6 +60,8 @@ def test_painted_birds_are_published_whole(p, home):
     assert {name: pictures.shape for name, pictures in painted.items()} == dict.fromkeys(
         runs.STUDENTS, (2, p.data.size, p.data.size, 3)
     )
+    with Image.open(folder / "unseen_species.png") as picture:
+        assert picture.size == (1000, 800)
     kept = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     for name in runs.NAMES:
         assert {f"{name}/{part}" for part in showcase.RUN} <= kept

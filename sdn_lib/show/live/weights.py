@@ -31,6 +31,9 @@ from sdn_lib.text import CharCNNRNN
 BITS = 11
 """Bits of a weight: with 8, single places of a picture came out wrong by 15 of 255."""
 
+AXES = 64
+"""Axes along which the captions nearest to a reader's are looked for."""
+
 
 def quantise(matrix: np.ndarray, bits: int = BITS) -> tuple[np.ndarray, np.ndarray]:
     """Return the int16 numbers (rows, n) and float32 scales (rows,) nearest to a matrix (rows, n).
@@ -44,12 +47,12 @@ def quantise(matrix: np.ndarray, bits: int = BITS) -> tuple[np.ndarray, np.ndarr
 
 
 @torch.no_grad()
-def quantised(network: Any, bits: int = BITS) -> Any:
+def quantised(network: Any) -> Any:
     """Return a copy of a network with the weights that its file holds; biases stay as they are."""
     network = copy.deepcopy(network)
     for name, parameter in network.named_parameters():
         if "bias" not in name:
-            whole, scales = quantise(parameter.flatten(1).cpu().numpy(), bits)
+            whole, scales = quantise(parameter.flatten(1).cpu().numpy())
             values = whole.astype(np.float32) * scales[:, None]
             parameter.copy_(torch.from_numpy(values).view_as(parameter))
     return network
@@ -142,20 +145,18 @@ def _vector(bias: Tensor | None) -> np.ndarray:
     return bias.detach().cpu().float().numpy()
 
 
-def write_nearest(
-    embeddings: np.ndarray, captions: Sequence[str], path: Path, axes: int = 64
-) -> int:
-    """Write captions (n) and their embeddings (n, d), as points along few axes; return the size.
+def write_nearest(embeddings: np.ndarray, captions: Sequence[str], path: Path) -> int:
+    """Write captions (n) and their embeddings (n, d) as points along AXES axes; return the size.
 
     The axes are those of largest variance; each point has length 1 along them, so that a product
     is a cosine.
     """
     middle = embeddings.mean(0)
     _, _, directions = np.linalg.svd(embeddings - middle, full_matrices=False)
-    points = (embeddings - middle) @ directions[:axes].T
+    points = (embeddings - middle) @ directions[:AXES].T
     points /= np.linalg.norm(points, axis=1, keepdims=True) + 1e-9
     tensors = {
-        "axes": directions[:axes].astype(np.float32),
+        "axes": directions[:AXES].astype(np.float32),
         "points": points.astype(np.float32),
         "middle": middle.astype(np.float32),
     }

@@ -126,7 +126,7 @@ class TrainConfig(Config):
     A teacher or an evaluator sees its pictures under `noise`, see `learning.AttributeTask`.
     With `compiled`, forward and backward pass go through `torch.compile`: meant for a GPU.
     `streams` says how draws for different purposes are told apart, see `sdn_lib.randomness`:
-    'labelled', or 'numbered', as for the trainings that ship.
+    'labelled', or 'numbered', as for those of `brittle`.
     """
 
     steps: int = setting(in_range(1))
@@ -149,7 +149,7 @@ class TrainConfig(Config):
 class EvaluationConfig(Config):
     """How many test images and captions are judged, and the seeds that pick the captions.
 
-    `streams` as in TrainConfig; the figures of record have numbered ones.
+    `streams` as in TrainConfig; `brittle` has numbered ones.
     """
 
     images: int = setting(in_range(2), 2000)

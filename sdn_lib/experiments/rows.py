@@ -19,7 +19,7 @@ STEP_COST = {**distillation.STEP_COST, "both": 6}
 
 TEACHERS = ("trained", "random", "shuffled")
 SHARE = 12
-"""A row costs this part of what a student of the book did."""
+"""A row costs this part of what a student of its profile did."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ network's view of the pictures, by which no student was taught.
 evaluator        judges pictures; another architecture and seed than the teacher
 second_evaluator judges them once more; of a third architecture
 teacher          the VGG trunk, trained on attributes and species, batch norm folded away
-text             the char-CNN-RNN, trained with the joint embedding loss on the teacher's view
+text             the char-CNN-RNN, trained by two games on what the teacher sees
 stage_one        the student after stage one
 stage_two        the same student after stage two, which starts from stage one's weights
 baseline         a student that sees pixels alone, at the cost of both stages together

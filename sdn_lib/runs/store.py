@@ -166,6 +166,11 @@ def _train(name: str, profile: Profile) -> Run:
                 f"{folder} holds an unfinished training with other settings ({difference}): "
                 "delete it, or choose another output_dir"
             )
+    elif (folder / "state.safetensors").exists():
+        raise SDNError(
+            f"{folder} holds an unfinished training without its {began.name}: delete it, or choose "
+            "another output_dir"
+        )
     if processes.rank() == 0:
         files.write_json(began, settings)
     clock, code = time.perf_counter(), machine.git_state(profiles.ROOT)

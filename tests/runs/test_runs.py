@@ -204,6 +204,8 @@ def test_an_interrupted_run_is_resumed_and_one_of_other_settings_refused(p, trai
         path.unlink()
     task, _ = runs.make_task("teacher", fresh)
     learning.fit(task, fresh.teacher, folder, stop_after=7)
+    with pytest.raises(SDNError, match="unfinished training without its settings.json"):
+        runs.train("teacher", fresh)
     (folder / "settings.json").write_text(json.dumps(runs.expected_config("teacher", fresh)))
     longer = dataclasses.replace(fresh, teacher=dataclasses.replace(p.teacher, steps=30))
     with pytest.raises(SDNError, match="unfinished training.*steps is 20, wanted 30"):

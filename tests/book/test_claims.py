@@ -162,6 +162,15 @@ def test_the_metrics_notice_what_they_should(result: dict) -> None:
     assert far["captions_exchanged"] == pytest.approx(far["untouched"], rel=1e-6)
 
 
+def test_captions_of_a_reader_come_out_where_they_keep_to_the_pattern(result: dict) -> None:
+    right, named = (
+        {kind: result[f"c07_own_{what}_{kind}"] for kind in ("part", "whole")}
+        for what in ("right", "named")
+    )
+    assert right["part"] > 0.9 * named["part"]
+    assert right["whole"] < 0.5 * named["whole"]
+
+
 def test_psnr_likes_a_blur(result: dict) -> None:
     assert result["c07_some_psnr_perfect_reader"] < result["c07_some_psnr_baseline"]
     assert result["c07_some_psnr_stage_two"] < result["c07_some_psnr_stage_two_blurred"]

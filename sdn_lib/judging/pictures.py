@@ -55,14 +55,17 @@ def fine_power(spectrum: Sequence[float]) -> float:
     return float(np.mean(np.asarray(spectrum)[-(len(spectrum) // 4) :]))
 
 
-def periodicity(pictures: np.ndarray) -> float:
+def periodicity(pictures: np.ndarray, real: np.ndarray | None = None) -> float:
     """Return how far one wave stands out in pictures (n, 3, size, size): the worst of the quick.
 
     The power of a wave of the quicker half, in its direction, over the mean of all directions:
-    what fine stripes of one spacing and direction raise. Raises SDNError for pictures that are not
-    square.
+    what fine stripes of one spacing and direction raise. With `real` pictures of the same size it
+    is the mean in these, so that pictures without fine power do not score by their traces. Raises
+    SDNError for pictures that are not square.
     """
     energy, ring, mean = _waves(pictures)
+    if real is not None:
+        mean = _waves(real)[2]
     half = pictures.shape[2] // 2
     quick = (ring >= half // 2) & (ring < half)
     return float((energy[quick] / np.maximum(mean[ring[quick]], np.finfo(float).tiny)).max())

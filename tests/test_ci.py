@@ -45,9 +45,9 @@ def test_ci_and_its_script_make_the_same_checks_in_the_same_order() -> None:
     assert in_order(ci_script(), CHECKS)
 
 
-@pytest.mark.parametrize("actionlint", [True, False])
-def test_the_script_requires_what_it_found(tmp_path: Path, actionlint: bool) -> None:
-    log, fails = tmp_path / "log", "false" if actionlint else '[ "$1" = actionlint ]'
+@pytest.mark.parametrize("linters", [True, False])
+def test_the_script_requires_what_it_found(tmp_path: Path, linters: bool) -> None:
+    log, fails = tmp_path / "log", "false" if linters else '[ "$1" = linters ]'
     stubs = {"make": f'echo "$*:$SDN_TEST_REQUIRES" >> {log}; ! {fails}', "npm": "", "chromium": ""}
     for name, body in stubs.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
@@ -57,7 +57,7 @@ def test_the_script_requires_what_it_found(tmp_path: Path, actionlint: bool) -> 
     subprocess.run([ROOT / ".ci" / "run"], env=environment, check=True, capture_output=True)
     found = dict(line.split(":") for line in log.read_text().splitlines())
     assert [name for name in found if f"make {name}" in CHECKS] == [c[5:] for c in CHECKS]
-    expected = {"chromium", "actionlint"} if actionlint else {"chromium"}
+    expected = {"chromium", "linters"} if linters else {"chromium"}
     assert set(found["test"].split()) == expected
     assert set(found["test-book"].split()) == expected | {"chapters"}
 
@@ -100,7 +100,7 @@ def test_what_runners_are_said_to_have_is_known(monkeypatch: pytest.MonkeyPatch)
     said = re.findall(skips.VARIABLE + r"(?:: |\+?=\")([^\"\n$]+)", text)
     assert len(said) >= 5
     monkeypatch.setenv(skips.VARIABLE, " ".join(said))
-    assert {"actionlint", "chapters", "chromium", "compiler", "gpu"} <= skips.required()
+    assert {"chapters", "chromium", "compiler", "gpu", "linters"} <= skips.required()
 
 
 def test_every_python_that_is_promised_is_tested() -> None:
@@ -136,7 +136,7 @@ def test_make_test_runs_every_test_once() -> None:
         assert not {"-k", "-m", "--deselect", "--lf", "-x"} & set(call)
 
 
-@pytest.mark.parametrize("target", ["test", "test-book", "lint-workflows"])
+@pytest.mark.parametrize("target", ["test", "test-book", "lint-npm"])
 def test_every_call_leaves_a_report_of_its_own(target: str) -> None:
     reports = [word for call in pytest_calls(target) for word in call if "--junitxml" in word]
     assert reports and len(set(reports)) == len(pytest_calls(target))

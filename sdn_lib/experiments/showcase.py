@@ -36,8 +36,6 @@ KEPT = ("teacher", "text", *runs.STUDENTS)
 RUN = ("config.json", "log.jsonl", "weights.safetensors")
 TIME_LAPSE = ("time_lapse.json", "time_lapse.png")  # holds captions of its data
 
-TITLES = {"pixel-only": "baseline", "stage one": "stage_one", "stage two": "stage_two"}
-
 REMEDY = "restore it, or measure again with `sdn publish`"
 
 GAP_PHOTOGRAPHS = 1000
@@ -114,7 +112,7 @@ def _draw_unseen(
     rows = test[np.linspace(0, len(test) - 1, columns).astype(int)]
     captions = [data.captions[row][0] for row in rows]
     pictures = {"real": data.images[rows]}
-    for title, name in TITLES.items():
+    for name, title in runs.LABELS.items():
         painted = runs.paint(students[name], encoder, captions)
         pictures[title] = painted.permute(0, 2, 3, 1).numpy()
     figure = Figure(figsize=(1.5 * columns + 1, 1.5 * len(pictures) + 2), layout="constrained")

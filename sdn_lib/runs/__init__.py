@@ -12,6 +12,7 @@ from sdn_lib.runs.sampling import (
     write_strip,
 )
 from sdn_lib.runs.settings import (
+    LABELS,
     NAMES,
     NEEDS,
     STUDENTS,
@@ -35,6 +36,7 @@ from sdn_lib.runs.time_lapse import TimeLapse, read_time_lapse
 
 __all__ = [
     "EVALUATORS",
+    "LABELS",
     "NAMES",
     "NEEDS",
     "STUDENTS",

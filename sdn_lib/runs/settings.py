@@ -25,7 +25,10 @@ NEEDS = {
 NAMES = tuple(name for name in NEEDS if name != "judge_text")
 """The runs of painted birds; photographs have one more, and no evaluators."""
 
-STUDENTS = ("baseline", "stage_one", "stage_two")
+LABELS = {"baseline": "pixel-only", "stage_one": "stage one", "stage_two": "stage two"}
+"""{student: what it is called in figures and on pages}; page.js has the same."""
+
+STUDENTS = tuple(LABELS)
 STUDENT_NETWORK = (
     "depth", "width", "fc_width", "text_dim", "student_norm", "student_init", "student_output",
 )  # fmt: skip

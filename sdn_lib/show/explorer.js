@@ -1,10 +1,10 @@
 // The controls of one interactive: each setting of them shows a frame that the page holds.
 // All is inside one function: pages hold several interactives, which must not meet.
-(function () {
+(() => {
   "use strict";
   const script = document.currentScript;
   // A notebook runs scripts that stand nowhere; those know their interactive by its id.
-  const root = (script && script.closest(".sdn-explore")) || document.getElementById("@ID@");
+  const root = script?.closest(".sdn-explore") ?? document.getElementById("@ID@");
   if (!root || root.dataset.ready) return;
   root.dataset.ready = "yes";
 

@@ -15,9 +15,9 @@ import torch
 from sdn_lib import profiles, runs
 from sdn_lib.book import try_it
 from sdn_lib.errors import SDNError
+from sdn_lib.runs import LABELS
 from sdn_lib.show import live
 from sdn_lib.show.live import weights
-from sdn_lib.show.live.form import LABELS
 from sdn_lib.student import Student
 from sdn_lib.text import CharCNNRNN
 

@@ -2,6 +2,6 @@
 
 from sdn_lib.show.live import weights
 from sdn_lib.show.live.exporting import export
-from sdn_lib.show.live.form import FOLDER, LABELS, PaintBox, form
+from sdn_lib.show.live.form import FOLDER, PaintBox, form
 
-__all__ = ["FOLDER", "LABELS", "PaintBox", "export", "form", "weights"]
+__all__ = ["FOLDER", "PaintBox", "export", "form", "weights"]

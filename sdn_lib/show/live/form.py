@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from sdn_lib.errors import SDNError
+from sdn_lib.runs import LABELS
 from sdn_lib.show import markup
 from sdn_lib.show.encoding import beside, data_uri, encode
 from sdn_lib.show.explorer import live_view
@@ -19,9 +20,6 @@ from sdn_lib.show.frames import Frame, Panel
 
 FOLDER = "_static/live"
 """Where the pages of the book find the networks."""
-
-LABELS = {"baseline": "pixel-only", "stage_one": "stage one", "stage_two": "stage two"}
-"""{student: what it is called on the page}; page.js has the same."""
 
 _NUMBERS = itertools.count(1)
 

@@ -1,8 +1,8 @@
 // The student that paints in the reader's browser: what stands around engine.js. Pages hold a form
 // (widget.py makes it); nothing is loaded until the reader asks.
-(function () {
+(() => {
   "use strict";
-  if (window.sdnLive && window.sdnLive.ready) return;
+  if (window.sdnLive?.ready) return;
 
   const base = new URL(".", document.currentScript.src).href;
   const live = { ready: true, waiting: {}, receive, describe, load, ask };

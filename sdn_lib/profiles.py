@@ -192,7 +192,7 @@ class Profile(Config):
     second_evaluator: TrainConfig = TrainConfig(3000, learning_rate=2e-3, noise=0.25, seed=101)
     teacher: TrainConfig = TrainConfig(3000, noise=0.25, seed=1)
     text: TrainConfig = TrainConfig(4000, seed=2)
-    judge_text: TrainConfig = TrainConfig(2000, learning_rate=5e-4, seed=102)
+    judge_text: TrainConfig = TrainConfig(2000, seed=102)
     stage_one: TrainConfig = _student(3000, seed=3)
     stage_two: TrainConfig = _student(10000, learning_rate=1e-3, seed=4)
     baseline: TrainConfig = _student(24000, seed=3)
@@ -275,10 +275,10 @@ def _small(dataset: str) -> Profile:
     return Profile(
         name=f"{dataset}64",
         teacher=TrainConfig(3000, noise=0.15, seed=1),
-        text=TrainConfig(1500, learning_rate=5e-4, seed=2),
-        stage_one=_student(700, seed=3, log_every=20),
-        stage_two=_student(1200, seed=4, learning_rate=1e-3, log_every=20),
-        baseline=_student(3334, seed=3, log_every=20),
+        text=TrainConfig(2000, seed=2),
+        stage_one=_student(2000, seed=3, log_every=20),
+        stage_two=_student(4000, seed=4, learning_rate=1e-3, log_every=20),
+        baseline=_student(10667, seed=3, log_every=20),
         photos=f"data/{dataset}-64",
         photo_teacher=True,
     )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdn_lib import devices
+from sdn_lib.captions import LENGTH
 from sdn_lib.data import prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError
@@ -34,11 +39,15 @@ class TextTask(Task):
     Where the attributes are known, most batches are hard: birds that share values of up to half of
     them, as many as leave enough species, so that the others have to be read. Beside it a linear
     head an attribute then learns to name from the embedding what the caption tells, as the teacher
-    learned to name what the picture shows. Raises SDNError for pictures of a single species, which
-    need no telling apart.
+    learned to name what the picture shows. Where they are not known, the words themselves are
+    named: which of the data's common ones the caption holds. Kinds are few, and to tell those few
+    apart is learned without reading; words are what unseen kinds share with them. Raises SDNError
+    for pictures of a single species, which need no telling apart.
     """
 
     HARD = 0.75
+    COMMON = 1 / 500
+    """The part of the training captions in which a word must be to be named."""
     divisible = False
 
     def __init__(self, data: prepared.Prepared, encoder: CharCNNRNN, seen: Tensor) -> None:
@@ -54,6 +63,11 @@ class TextTask(Task):
         )
         self.species = data.class_ids[self.rows]
         self.attributes = np.asarray(data.arrays["attributes"])[self.rows] if known else None
+        self.words: dict[str, int] = {}
+        if not known:
+            lines = [line for row in self.rows for line in data.captions[row]]
+            self.words = common_words(lines, self.COMMON)
+            self.name_words = nn.Linear(encoder.text_dim, len(self.words))
         self.size = len(np.unique(self.species))
         if self.size < 2:
             raise SDNError("the training pictures are all of one species: add another")
@@ -62,7 +76,8 @@ class TextTask(Task):
         """Return features (batch, width) and characters (batch, 201).
 
         Where attributes are known, also values (batch, attributes): the index of the value that the
-        caption names, -1 where it names none.
+        caption names, -1 where it names none; where they are not, words (batch, words), 1 where the
+        caption holds the word.
         """
         batch = min(batch, self.size)
         draw = stream("text", seed, step)
@@ -82,16 +97,26 @@ class TextTask(Task):
             mentions = self.data.arrays["mentions"][rows, drawn]
             values = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
             sample["values"] = torch.from_numpy(values)
+        else:
+            sample["words"] = told(captions, self.words)
         return sample
 
     def forward(
-        self, features: Tensor, characters: Tensor, values: Tensor | None = None
+        self,
+        features: Tensor,
+        characters: Tensor,
+        values: Tensor | None = None,
+        words: Tensor | None = None,
     ) -> LayerLosses:
-        """Return the joint embedding loss, and the mean cross-entropy of naming the values."""
+        """Return the joint embedding loss, and the cross-entropy of naming a value or a word."""
         embeddings = self.encoder(characters)
         losses = LayerLosses(
             joint_embedding=joint_embedding_loss(self.project(features), embeddings)
         )
+        if words is not None:
+            logits = self.name_words(embeddings).float()
+            wrong = F.binary_cross_entropy_with_logits(logits, words, reduction="sum")
+            losses["naming"] = wrong / words.sum().clamp_min(1)
         if values is None:
             return losses
         named = [
@@ -102,3 +127,23 @@ class TextTask(Task):
         ]
         losses["naming"] = torch.stack(named).sum() / (values >= 0).sum().clamp_min(1)
         return losses
+
+
+def common_words(captions: Sequence[str], part: float) -> dict[str, int]:
+    """Return {word: its place} of the words in at least that part of the captions, sorted."""
+    counts = Counter(word for caption in captions for word in _words(caption))
+    common = sorted(word for word, count in counts.items() if count >= part * len(captions))
+    return {word: place for place, word in enumerate(common)}
+
+
+def told(captions: Sequence[str], words: dict[str, int]) -> Tensor:
+    """Return float32 (captions, words), 1 where a caption holds a word."""
+    held = torch.zeros(len(captions), len(words))
+    for row, caption in enumerate(captions):
+        held[row, [words[word] for word in _words(caption) if word in words]] = 1
+    return held
+
+
+def _words(caption: str) -> set[str]:
+    """Return the words of what is read of a caption, each once."""
+    return set(re.findall("[a-z]+", caption[:LENGTH].lower()))

@@ -12,6 +12,7 @@ from torch import nn
 
 from sdn_lib import learning
 from sdn_lib.errors import SDNError
+from sdn_lib.learning import text_task
 from sdn_lib.profiles import TrainConfig
 from sdn_lib.text import CharCNNRNN
 
@@ -96,6 +97,28 @@ def test_a_reader_sees_each_kind_once_at_most(data):
     one = ["train" if kind == 1 else "test" for kind in data.class_ids]
     with pytest.raises(SDNError, match="all of one species"):
         learning.TextTask(dataclasses.replace(data, splits=one), encoder, torch.randn(EACH, 5))
+
+
+def test_a_reader_names_the_common_words_of_photographs_captions(data):
+    lines = ["a red bird", "a Red bird, with a long bill", "the bird is blue", "bird"]
+    captions = [[lines[row % 4]] for row in range(len(data.captions))]
+    reading = learning.TextTask(
+        dataclasses.replace(data, captions=captions), CharCNNRNN("icml", 8), torch.randn(TRAIN, 5)
+    )
+    assert "red" in reading.words and "long" in reading.words
+    batch = reading.sample(0, 0, 4)
+    assert batch["words"].shape == (4, len(reading.words))
+    assert set(reading(**batch)) == {"joint_embedding", "naming"}
+    losses = reading(batch["features"], batch["characters"], words=torch.zeros_like(batch["words"]))
+    assert torch.isfinite(losses["naming"])
+
+
+def test_words_are_counted_once_a_caption_and_in_what_is_read():
+    lines = ["blue blue bird", "a bird", "a bird with a crest", "x" * 200 + " blue"]
+    words = text_task.common_words(lines, 0.5)
+    assert words == {"a": 0, "bird": 1}
+    held = text_task.told(["A bird", "birds", "a " * 100 + "bird"], words)
+    assert held.tolist() == [[1, 1], [0, 0], [1, 0]]
 
 
 def test_features_of_other_photographs_are_refused(data):

@@ -24,7 +24,7 @@ from sdn_lib import devices, files, machine, profiles, runs
 from sdn_lib.captions import read_captions
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import both_ways, evaluation, impartial
+from sdn_lib.experiments import both_ways, evaluation, held_back, impartial
 from sdn_lib.judging.gaps import heterogeneous_gap, homogeneous_gap, pooled_activations
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
@@ -53,9 +53,9 @@ def publish(
     """Measure the profile's students, paint its captions, keep both and the networks.
 
     Of painted birds the scores are `evaluation.evaluate`'s; of photographs `impartial.evaluate`'s,
-    and the gaps. With `as_they_are`, a folder of the same photographs of which none was mirrored,
-    another student is trained on those, see `both_ways`. Returns the folder; SDNError where it has
-    no `captions.txt`.
+    the gaps, and `held_back.readings`. With `as_they_are`, a folder of the same photographs of
+    which none was mirrored, another student is trained on those, see `both_ways`. Returns the
+    folder; SDNError where it has no `captions.txt`.
     """
     folder = folder_of(profile)
     captions = read_own_captions(profile)
@@ -70,6 +70,7 @@ def publish(
         return folder
     report = impartial.evaluate(profile, attributes=attributes)
     report["gaps"] = gaps(profile)
+    report["held_back"] = held_back.readings(profile)
     found = {name: runs.get(name, profile) for name in (*KEPT, "judge_text")}
     report["trainings"] = {
         name: {key: run.config.get(key) for key in ("command", "seconds", "hardware", "commit")}

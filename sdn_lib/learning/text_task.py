@@ -41,8 +41,9 @@ class TextTask(Task):
     head an attribute then learns to name from the embedding what the caption tells, as the teacher
     learned to name what the picture shows. Where they are not known, the words themselves are
     named: which of the data's common ones the caption holds. Kinds are few, and to tell those few
-    apart is learned without reading; words are what unseen kinds share with them. Raises SDNError
-    for pictures of a single species, which need no telling apart.
+    apart is learned without reading; words are what unseen kinds share with them. `naming` off
+    leaves the joint embedding alone, as in the original. Raises SDNError for pictures of a single
+    species, which need no telling apart.
     """
 
     HARD = 0.75
@@ -50,7 +51,9 @@ class TextTask(Task):
     """The part of the training captions in which a word must be to be named."""
     divisible = False
 
-    def __init__(self, data: prepared.Prepared, encoder: CharCNNRNN, seen: Tensor) -> None:
+    def __init__(
+        self, data: prepared.Prepared, encoder: CharCNNRNN, seen: Tensor, naming: bool = True
+    ) -> None:
         super().__init__()
         self.rows = data.indices("train")
         self.data, self.encoder = data, encoder
@@ -59,12 +62,12 @@ class TextTask(Task):
         nn.init.normal_(self.project.weight, std=0.3 / seen.shape[1] ** 0.5)
         known = data.tables.get("attributes", {})
         self.heads = nn.ModuleDict(
-            {name: nn.Linear(encoder.text_dim, len(values)) for name, values in known.items()}
+            {n: nn.Linear(encoder.text_dim, len(values)) for n, values in known.items() if naming}
         )
         self.species = data.class_ids[self.rows]
         self.attributes = np.asarray(data.arrays["attributes"])[self.rows] if known else None
         self.words: dict[str, int] = {}
-        if not known:
+        if naming and not known:
             lines = [line for row in self.rows for line in data.captions[row]]
             self.words = common_words(lines, self.COMMON)
             self.name_words = nn.Linear(encoder.text_dim, len(self.words))
@@ -96,8 +99,9 @@ class TextTask(Task):
         if self.attributes is not None:
             mentions = self.data.arrays["mentions"][rows, drawn]
             values = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
-            sample["values"] = torch.from_numpy(values)
-        else:
+            if self.heads:
+                sample["values"] = torch.from_numpy(values)
+        elif self.words:
             sample["words"] = told(captions, self.words)
         return sample
 

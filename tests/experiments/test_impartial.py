@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from small_photographs import CLASSES, EACH, prepare, profile_of
 
-from sdn_lib import experiments, profiles, runs
+from sdn_lib import experiments, learning, profiles, runs
 from sdn_lib.data.photographs import colours
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import impartial, showcase
+from sdn_lib.experiments import held_back, impartial, showcase
 
 NAMES = ("blue", "grey", "red")
 
@@ -137,6 +137,13 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
     assert set(found["gaps"]) == {"untrained", *runs.STUDENTS}
     assert set(found["gaps"]["stage_two"]) == {"heterogeneous", "homogeneous"}
     assert found["scores"]["stage_two"]["colour_captions"] > 0
+    held = found["held_back"]
+    assert (held["kinds"], held["photographs"], held["among"]) == (2, 2 * EACH, EACH + 1)
+    steps = report.profile.text.steps
+    tried = [(reader["steps"], reader["naming"]) for reader in held["readers"]]
+    assert tried == [(round(part * steps), naming) for part, naming in held_back.TRIED]
+    for value, low, high in (held["bag_of_words"], *(r["r_precision"] for r in held["readers"])):
+        assert low <= high and 0 <= value <= 1
     (kept / "captions.txt").write_text("a red bird\n")
     with pytest.raises(SDNError, match=r"painted-baseline.png does not hold 1 pictures"):
         showcase.published(report.profile)
@@ -163,3 +170,18 @@ def test_it_is_about_photographs(report):
         impartial.evaluate(profiles.load("smoke"))
     with pytest.raises(SDNError, match="experiments.impartial"):
         experiments.evaluate(dataclasses.replace(report.profile))
+
+
+def test_readers_that_are_compared_meet_no_photograph_that_is_held_back(report, monkeypatch):
+    data, met = runs.dataset(report.profile), []
+
+    def note(task, settings, folder, title):
+        met.append(set(task.data.class_ids[task.rows]))
+
+    monkeypatch.setattr(learning, "fit", note)
+    held_back.readings(report.profile)
+    train = set(data.class_ids[data.indices("train")])
+    assert len(met) == len(held_back.TRIED) and all(kinds == met[0] for kinds in met)
+    assert met[0] < train and len(train - met[0]) == 2
+    with pytest.raises(SDNError, match="has no photographs"):
+        held_back.readings(profiles.load("smoke"))

@@ -274,7 +274,7 @@ def _small(dataset: str) -> Profile:
     """Return the paper's experiment on photographs for two cores: 64 pixels, its own teacher."""
     return Profile(
         name=f"{dataset}64",
-        teacher=TrainConfig(3000, noise=0.15, seed=1),
+        teacher=TrainConfig(3000, noise=0.25, seed=1),
         text=TrainConfig(2000, seed=2),
         stage_one=_student(2000, seed=3, log_every=20),
         stage_two=_student(4000, seed=4, learning_rate=1e-3, log_every=20),

@@ -47,7 +47,7 @@ def power_spectrum(pictures: np.ndarray) -> np.ndarray:
 
 
 def fine_power(spectrum: Sequence[float]) -> float:
-    """Return the mean power of the quickest quarter of the waves, over that of real pictures.
+    """Return the mean power of the finest quarter of the waves, over that of real pictures.
 
     `spectrum` is power over that of real pictures, by waves. Fine stripes raise it above 1, blur
     takes it towards 0.
@@ -56,9 +56,9 @@ def fine_power(spectrum: Sequence[float]) -> float:
 
 
 def periodicity(pictures: np.ndarray, real: np.ndarray | None = None) -> float:
-    """Return how far one wave stands out in pictures (n, 3, size, size): the worst of the quick.
+    """Return how far one wave stands out in pictures (n, 3, size, size): the worst of the fine ones.
 
-    The power of a wave of the quicker half, in its direction, over the mean of all directions:
+    The power of a wave of the finer half, in its direction, over the mean of all directions:
     what fine stripes of one spacing and direction raise. With `real` pictures of the same size it
     is the mean in these, so that pictures without fine power do not score by their traces. Raises
     SDNError for pictures that are not square.
@@ -67,8 +67,8 @@ def periodicity(pictures: np.ndarray, real: np.ndarray | None = None) -> float:
     if real is not None:
         mean = _waves(real)[2]
     half = pictures.shape[2] // 2
-    quick = (ring >= half // 2) & (ring < half)
-    return float((energy[quick] / np.maximum(mean[ring[quick]], np.finfo(float).tiny)).max())
+    fine = (ring >= half // 2) & (ring < half)
+    return float((energy[fine] / np.maximum(mean[ring[fine]], np.finfo(float).tiny)).max())
 
 
 def _waves(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -83,7 +83,7 @@ def _waves(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def detail(spectrum: Sequence[float]) -> float:
-    """Return how far the power of the quicker half of the waves is from that of real pictures.
+    """Return how far the power of the finer half of the waves is from that of real pictures.
 
     The mean absolute difference of decimal logarithms: 0 is as much at every wave, 1 is ten times
     too much or too little. `spectrum` is power over that of real pictures, by waves.

@@ -56,7 +56,7 @@ def fine_power(spectrum: Sequence[float]) -> float:
 
 
 def periodicity(pictures: np.ndarray, real: np.ndarray | None = None) -> float:
-    """Return how far one wave stands out in pictures (n, 3, size, size): the worst of the fine ones.
+    """Return how far one wave stands out in pictures (n, 3, size, size): the worst fine one.
 
     The power of a wave of the finer half, in its direction, over the mean of all directions:
     what fine stripes of one spacing and direction raise. With `real` pictures of the same size it

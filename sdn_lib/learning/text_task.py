@@ -70,6 +70,7 @@ class TextTask(Task):
         if naming and not known:
             lines = [line for row in self.rows for line in data.captions[row]]
             self.words = common_words(lines, self.COMMON)
+        if self.words:
             self.name_words = nn.Linear(encoder.text_dim, len(self.words))
         self.size = len(np.unique(self.species))
         if self.size < 2:

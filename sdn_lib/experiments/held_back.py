@@ -1,7 +1,7 @@
 """How well captions of unseen kinds are read: asked of training kinds that are held back.
 
-It is asked before students are trained, and decides how long the reader of photographs' captions
-learns, and by what. The test's kinds decide nothing.
+So readers of photographs' captions can be compared, by the length of their training and by what
+they learn, and the test's kinds decide nothing.
 """
 
 from __future__ import annotations

@@ -40,10 +40,9 @@ class TextTask(Task):
     them, as many as leave enough species, so that the others have to be read. Beside it a linear
     head an attribute then learns to name from the embedding what the caption tells, as the teacher
     learned to name what the picture shows. Where they are not known, the words themselves are
-    named: which of the data's common ones the caption holds. Kinds are few, and to tell those few
-    apart is learned without reading; words are what unseen kinds share with them. `naming` off
-    leaves the joint embedding alone, as in the original. Raises SDNError for pictures of a single
-    species, which need no telling apart.
+    named: which of the data's common ones the caption holds. `naming` off leaves the joint
+    embedding alone, as in the original. Raises SDNError for pictures of a single species, which
+    need no telling apart.
     """
 
     HARD = 0.75

@@ -58,7 +58,7 @@ def publish(
     folder; SDNError where it has no `captions.txt`.
     """
     folder = folder_of(profile)
-    captions = read_own_captions(profile)
+    captions, circumstances = read_own_captions(profile), _circumstances()
     if profile.photos is None:
         found = {name: runs.get(name, profile) for name in runs.NAMES}
         _keep(found, folder, (*RUN, *TIME_LAPSE))
@@ -66,7 +66,7 @@ def publish(
         students = {name: found[name].model for name in runs.STUDENTS}
         _paint(students, found, captions, folder)
         _draw_unseen(profile, students, found["text"].model, folder / "unseen_species.png")
-        files.write_json(folder / "evaluation.json", report | _circumstances())
+        files.write_json(folder / "evaluation.json", report | circumstances)
         return folder
     report = impartial.evaluate(profile, attributes=attributes)
     report["gaps"] = gaps(profile)
@@ -84,7 +84,7 @@ def publish(
     _paint(students, found, captions, folder)
     _keep({name: found[name] for name in KEPT}, folder, RUN)
     files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
-    files.write_json(folder / "evaluation.json", report | _circumstances())
+    files.write_json(folder / "evaluation.json", report | circumstances)
     return folder
 
 

@@ -6,6 +6,7 @@ On the CPU and on another device.
 from __future__ import annotations
 
 import dataclasses
+import json
 from contextlib import nullcontext
 
 import pytest
@@ -31,6 +32,11 @@ def p(folder, device):
     return dataclasses.replace(profile_of(folder / "turned"), output_dir=own)
 
 
+def losses_of(folder):
+    lines = (folder / "stage_one" / "log.jsonl").read_text().splitlines()
+    return [json.loads(line)["losses"] for line in lines]
+
+
 def painted(student, p):
     torch.manual_seed(0)
     return runs.paint_embeddings(student, torch.randn(4, p.network.text_dim))
@@ -39,10 +45,14 @@ def painted(student, p):
 def test_it_is_the_profiles_own_student_on_other_pictures(p, folder):
     own = painted(runs.student("stage_two", p).model, p)
     same = both_ways.as_they_are(p, str(folder / "turned"))
-    assert float((painted(same, p) - own).abs().mean()) < 0.01
     (p.runs / both_ways.FOLDER).rename(p.runs / "same")
     other = both_ways.as_they_are(p, str(folder / "plain"))
-    assert float((painted(other, p) - own).abs().mean()) > 0.02
+    losses = [entry["losses"] for entry in runs.get("stage_one", p).log]
+    assert losses_of(p.runs / "same") == losses
+    assert losses_of(p.runs / both_ways.FOLDER)[0] != losses[0]
+    # Stage two begins with weights that were not rounded to be stored.
+    near, far = (float((painted(x, p) - own).abs().mean()) for x in (same, other))
+    assert near < 0.01 and far > 2 * near
     again = both_ways.as_they_are(p, str(folder / "plain"))
     again = both_ways.as_they_are(p, str(folder / "plain"))
     assert torch.equal(painted(again, p), painted(other, p))

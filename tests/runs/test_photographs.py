@@ -45,7 +45,7 @@ def p(home, teacher_file):
 
 def test_text_and_both_stages_train_and_load(p):
     text = runs.get("text", p)
-    assert set(text.log[-1]["losses"]) == {"joint_embedding"}
+    assert set(text.log[-1]["losses"]) == {"joint_embedding", "naming"}
     for name in ("stage_one", "stage_two"):
         assert runs.get(name, p).how == "trained"
         assert runs.get(name, p).how == "loaded"

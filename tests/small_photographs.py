@@ -13,12 +13,14 @@ CLASSES, EACH, SIZE = 6, 3, 32
 COLOURS = ("red", "blue", "grey")
 
 
-def prepare(folder, embeddings=False, mirrored=False, words="bird"):
+def prepare(folder, embeddings=False, mirrored=False, words="bird", lit=False):
     rng = np.random.default_rng(0)
     count = CLASSES * EACH
     classes = np.repeat(np.arange(1, CLASSES + 1), EACH)
     table = rng.standard_normal((count, 10, 64), dtype=np.float32)
     images = rng.integers(256, size=(count, SIZE, SIZE, 3), dtype=np.uint8)
+    if lit:  # from the right
+        images = (images * np.linspace(0, 1, SIZE)[:, None]).astype(np.uint8)
     return prepared.write(
         folder,
         images=images[:, :, ::-1] if mirrored else images,

@@ -15,7 +15,7 @@ import torch
 from sdn_lib import devices, learning, runs
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments.impartial import AMONG
+from sdn_lib.experiments.impartial import captions_to_choose_from
 from sdn_lib.judging.probes import ridge_regression
 from sdn_lib.judging.scores import own_caption_nearest
 from sdn_lib.judging.statistics import interval
@@ -49,8 +49,7 @@ def readings(profile: Profile) -> dict[str, Any]:
     kinds. Raises SDNError for a profile without photographs, and for kinds too few to hold any
     back.
     """
-    if profile.photos is None:
-        raise SDNError(f"profile {profile.name!r} has no photographs: name a folder in photos")
+    view = imagenet_features(profile, JUDGE)
     whole, draw = runs.dataset(profile), stream(FOLDER, 0)
     rows = whole.indices("train")
     kinds = whole.class_ids[rows]
@@ -59,20 +58,18 @@ def readings(profile: Profile) -> dict[str, Any]:
     if len(known) < count + 2:
         raise SDNError(f"{len(known)} training kinds are too few to hold {count} back")
     held = np.isin(kinds, draw.permutation(known)[:count])
-    others = held.sum() - np.unique(kinds[held], return_counts=True)[1].max()
-    among = min(AMONG, int(others) + 1)
+    among = captions_to_choose_from(kinds[held])
     data = _without(whole, rows[held])
-    view = imagenet_features(profile, JUDGE)
     lines, _ = whole.draw_captions(np.repeat(rows[~held], CAPTIONS), draw)
     asked, _ = whole.draw_captions(rows[held], draw)
+    scale = view[~held].std(0) + 1e-3 * view[~held].std()
+    view = (view - view[~held].mean(0)) / scale
     wanted = np.repeat(view[~held], CAPTIONS, axis=0)
-    mean, scale = view[~held].mean(0), view[~held].std(0) + 1e-3 * view[~held].std()
 
     def score(fitted: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-        predict = ridge_regression(fitted, (wanted - mean) / scale, 0.1 * len(fitted))
-        right = own_caption_nearest(
-            (view[held] - mean) / scale, predict(other), kinds[held], stream("others", 0), among
-        )
+        predicted = ridge_regression(fitted, wanted, 0.1 * len(fitted))(other)
+        draw = stream("others", 0)
+        right = own_caption_nearest(view[held], predicted, kinds[held], draw, among)
         return interval(np.mean, right.astype(float), groups=kinds[held])
 
     words = common_words(lines, learning.TextTask.COMMON)

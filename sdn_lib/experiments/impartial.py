@@ -139,8 +139,7 @@ class Jury:
         self.reader = runs.get("judge_text", profile).model
         self.rows, train = self.data.indices("test"), self.data.indices("train")
         self.kinds = self.data.class_ids[self.rows]
-        others = len(self.kinds) - np.unique(self.kinds, return_counts=True)[1].max()
-        self.among = min(AMONG, int(others) + 1)
+        self.among = captions_to_choose_from(self.kinds)
         self.measured = stream("order", 0).permutation(len(self.rows))[:KERNEL_PICTURES]
         seen = imagenet_features(profile, JUDGE)
         lines = [line for row in train for line in self.data.captions[row]]
@@ -222,6 +221,12 @@ class Jury:
         real, made = self.real[self.measured], seen[self.measured]
         known = cubic_kernel(real, real), cubic_kernel(made, made), cubic_kernel(real, made)
         return lambda rows: discrepancy(*(k[np.ix_(rows, rows)] for k in known))
+
+
+def captions_to_choose_from(kinds: np.ndarray) -> int:
+    """Return among how many captions a picture's own is looked for, by the kind of each (n,)."""
+    others = len(kinds) - np.unique(kinds, return_counts=True)[1].max()
+    return min(AMONG, int(others) + 1)
 
 
 @torch.no_grad()

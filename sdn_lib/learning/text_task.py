@@ -96,11 +96,10 @@ class TextTask(Task):
         rows = self.rows[chosen]
         captions, drawn = self.data.draw_captions(rows, draw)
         sample = {"features": self.seen[chosen], "characters": to_indices(captions)}
-        if self.attributes is not None:
+        if self.attributes is not None and self.heads:
             mentions = self.data.arrays["mentions"][rows, drawn]
             values = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
-            if self.heads:
-                sample["values"] = torch.from_numpy(values)
+            sample["values"] = torch.from_numpy(values)
         elif self.words:
             sample["words"] = told(captions, self.words)
         return sample

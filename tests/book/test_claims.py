@@ -287,6 +287,8 @@ def test_what_the_text_says_of_photographs_is_so() -> None:
     colour = {who: scores[who]["colour"][0] for who in scores}
     order = ("real", "stage_one", "stage_two", "baseline", "wrong caption")
     assert sorted(order, key=lambda who: -colour[who]) == list(order)
+    own = {who: scores[who]["r_precision"][0] for who in scores}
+    assert max(own["stage_one"], own["baseline"]) <= own["other_real"] < own["stage_two"]
     decided = {
         (pair["of"], pair["from"], measure)
         for pair in report["differences"]

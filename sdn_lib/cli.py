@@ -74,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--attributes", type=Path, metavar="DIR", help="of photographs: CUB's, to judge colours by"
     )
+    command.add_argument(
+        "--trainings", type=int, metavar="N", help="train each student N times, and judge them all"
+    )
 
     command = add("publish", _publish, "measure a profile, keep it and its networks in results/")
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
@@ -232,7 +235,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     from sdn_lib import experiments, files, runs
 
     names = options.run or runs.STUDENTS
-    if profile.photos is None:
+    if options.trainings is not None:
+        from sdn_lib.experiments import trainings
+
+        if options.run:
+            raise SDNError("--trainings judges every student: leave --run out")
+        report = trainings.evaluate_trainings(profile, options.trainings)
+        to_table = experiments.to_table
+    elif profile.photos is None:
         report, to_table = experiments.evaluate(profile, names), experiments.to_table
     else:
         from sdn_lib.experiments import impartial

@@ -20,7 +20,10 @@ from sdn_lib.errors import SDNError
 from sdn_lib.machine import versions
 
 # Figures of record, under results/, and the word in the code of chapters that may read them.
-STORED = ("ablation/*/*.*", "*/evaluation.json", "*/data.json", "*/captions.txt", "*/painted-*.png")
+STORED = (
+    "ablation/*/*.*", "*/evaluation.json", "*/trainings.json", "*/data.json", "*/captions.txt",
+    "*/painted-*.png",
+)  # fmt: skip
 READS_STORED = "experiments"
 
 

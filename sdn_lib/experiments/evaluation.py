@@ -52,7 +52,7 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
                 | structure(pictures.permute(0, 2, 3, 1).numpy(), real)
             )
     return {
-        "runs": {name: _summary(values) for name, values in scores.items()},
+        "runs": {name: summary(values) for name, values in scores.items()},
         "protocol": protocol(
             data=data.checksum,
             split="test: species that no training picture shows",
@@ -155,22 +155,25 @@ def to_table(report: dict[str, Any]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _summary(values: list[dict[str, Any]]) -> dict[str, Any]:
-    """Fold one student's scores over seeds into mean, low, high and the values."""
+def summary(values: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return {metric: {'mean', 'low', 'high', 'values'}} of one student's scores by seed.
+
+    Of its attributes, only their means.
+    """
     flat = [{"accuracy": v["attributes"]["mean"], **v} for v in values]
-    summary: dict[str, Any] = {}
+    folded: dict[str, Any] = {}
     for metric in flat[0]:
         if metric == "attributes":
             names = flat[0]["attributes"]
-            summary["attributes"] = {
+            folded["attributes"] = {
                 name: float(np.mean([v["attributes"][name] for v in flat])) for name in names
             }
             continue
         numbers = [v[metric] for v in flat]
-        summary[metric] = {
+        folded[metric] = {
             "mean": float(np.mean(numbers)),
             "low": min(numbers),
             "high": max(numbers),
             "values": numbers,
         }
-    return summary
+    return folded

@@ -9,7 +9,6 @@ there to show it: no photograph is among it, and no caption of one. Of painted b
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,7 +32,6 @@ from sdn_lib.text import CharCNNRNN
 KEPT = ("teacher", "text", *runs.STUDENTS)
 """The networks that are shipped."""
 
-RUN = ("config.json", "log.jsonl", "weights.safetensors")
 TIME_LAPSE = ("time_lapse.json", "time_lapse.png")  # holds captions of its data
 
 REMEDY = "restore it, or measure again with `sdn publish`"
@@ -61,7 +59,7 @@ def publish(
     captions, circumstances = read_own_captions(profile), _circumstances()
     if profile.photos is None:
         found = {name: runs.get(name, profile) for name in runs.NAMES}
-        _keep(found, folder, (*RUN, *TIME_LAPSE))
+        runs.keep(found, folder, TIME_LAPSE)
         report = evaluation.evaluate(profile)
         students = {name: found[name].model for name in runs.STUDENTS}
         _paint(students, found, captions, folder)
@@ -82,7 +80,7 @@ def publish(
         rivals = {name: students[name] for name in ("stage_two", both_ways.FOLDER)}
         report["facing"] = both_ways.distances(profile, as_they_are, rivals)
     _paint(students, found, captions, folder)
-    _keep({name: found[name] for name in KEPT}, folder, RUN)
+    runs.keep({name: found[name] for name in KEPT}, folder)
     files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
     files.write_json(folder / "evaluation.json", report | circumstances)
     return folder
@@ -127,14 +125,6 @@ def _draw_unseen(
             place.set(xticks=[], yticks=[], frame_on=False)
     with files.writing(path) as partial:
         figure.savefig(partial, format="png", dpi=100)
-
-
-def _keep(found: Mapping[str, runs.Run], folder: Path, parts: Sequence[str]) -> None:
-    for name, run in found.items():
-        for path in (run.folder / part for part in parts):
-            if path.exists() and run.folder != folder / name:
-                with files.writing(folder / name / path.name) as partial:
-                    shutil.copyfile(path, partial)
 
 
 def facts_of(data: prepared.Prepared) -> dict[str, Any]:

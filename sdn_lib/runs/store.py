@@ -17,8 +17,9 @@ baseline         a student that sees pixels alone, at the cost of both stages to
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,9 @@ from sdn_lib.runs.settings import (
 )
 from sdn_lib.runs.time_lapse import TimeLapse
 from sdn_lib.student import Student
+
+FILES = ("config.json", "log.jsonl", "weights.safetensors")
+"""The files of a finished run, weights last."""
 
 
 @dataclass
@@ -207,6 +211,15 @@ def _train(name: str, profile: Profile) -> Run:
     processes.wait()
     # What a chapter shows is what it would have loaded: the float16 weights.
     return dataclasses.replace(load(name, profile, folder), how="trained")
+
+
+def keep(found: Mapping[str, Run], folder: Path, also: Sequence[str] = ()) -> None:
+    """Copy runs into `folder`, each into a folder of its name, with files that some have `also`."""
+    for name, run in found.items():
+        for path in (run.folder / part for part in (*FILES, *also)):
+            if path.exists() and run.folder != folder / name:
+                with files.writing(folder / name / path.name) as partial:
+                    shutil.copyfile(path, partial)
 
 
 def painter(profile: Profile) -> Callable[[str], dict[str, np.ndarray]]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdn_lib import experiments, files, runs
+from sdn_lib import experiments, files, profiles, runs
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import evaluation, showcase
+from sdn_lib.experiments import evaluation, showcase, trainings
 
 
 def test_evaluation_reports_scores_spread_and_protocol(p):
@@ -46,6 +46,39 @@ def test_a_stored_evaluation_is_used_for_the_very_weights_only(p, home, monkeypa
     path.unlink()
 
 
+def test_further_trainings_differ_in_their_seeds_alone(p, home):
+    with pytest.raises(SDNError, match="two or more"):
+        trainings.evaluate_trainings(p, 1)
+    report = trainings.evaluate_trainings(p, 2)
+    json.dumps(report)
+    own = experiments.evaluate(p)
+    for name in runs.STUDENTS:
+        first, second = (training[name] for training in report["trainings"])
+        assert second["seed"] == first["seed"] + trainings.APART
+        assert first["weights"] == own["protocol"]["weights"][name] != second["weights"]
+        for metric in ("accuracy", "frechet", "ssim"):
+            found = report["runs"][name][metric]
+            assert found["values"][0] == pytest.approx(own["runs"][name][metric]["mean"])
+            assert found["values"][0] != found["values"][1]
+            assert found["mean"] == pytest.approx(np.mean(found["values"]))
+    again = trainings.repeated(p, 1)
+    for name in trainings.SHARED:
+        weights = [runs.get(name, each).folder / "weights.safetensors" for each in (p, again)]
+        assert weights[0].read_bytes() == weights[1].read_bytes() and weights[0] != weights[1]
+        assert runs.get(name, again).how == "loaded"
+    assert runs.get("stage_one", p).log[0] != runs.get("stage_one", again).log[0]
+    assert "stage_two" in experiments.to_table(report)
+
+
+def test_stored_trainings_are_the_profiles_or_those_that_ship(p, home):
+    with pytest.raises(SDNError, match=r"cpu/trainings\.json .*No such file.*--trainings"):
+        trainings.stored_trainings(p)
+    for name in ("cpu", "smoke"):
+        files.write_json(home / "results" / name / "trainings.json", {"of": name})
+        assert trainings.stored_trainings(p) == {"of": name}
+        assert trainings.stored_trainings(profiles.PROFILES["cpu"]) == {"of": "cpu"}
+
+
 def test_painted_birds_are_published_whole(p, home):
     folder = home / "results" / p.name
     with pytest.raises(SDNError, match=r"captions\.txt is missing"):
@@ -64,7 +97,7 @@ def test_painted_birds_are_published_whole(p, home):
         assert picture.size == (1000, 800)
     kept = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     for name in runs.NAMES:
-        assert {f"{name}/{part}" for part in showcase.RUN} <= kept
+        assert {f"{name}/{part}" for part in runs.store.FILES} <= kept
         assert (f"{name}/time_lapse.png" in kept) is (name in runs.STUDENTS)
         config = json.loads((folder / name / "config.json").read_text())
         assert config["name"] == name

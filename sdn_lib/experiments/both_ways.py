@@ -28,11 +28,15 @@ def as_they_are(profile: Profile, photos: str) -> nn.Module:
     `photos` names the folder of the same photographs, prepared without `--facing`. Teacher and text
     encoder stay the profile's: the one has learned from every photograph and its mirror image, the
     other reads captions, which do not say how a bird faces. Steps, seeds and batches are those of
-    the profile's own stages; an unfinished training goes on. Raises SDNError for other photographs.
+    the profile's own stages; an unfinished training goes on. Raises SDNError for other photographs,
+    and where the folder holds a training of other settings.
     """
     data = _the_same(profile, photos)
-    first, _ = runs.make_task("stage_one", profile, data=data)
     folder = profile.runs / FOLDER
+    for name in ("stage_one", "stage_two"):
+        settings = runs.expected_config(name, profile)
+        runs.begin_training(folder / name, {**settings, "as_they_are": data.checksum})
+    first, _ = runs.make_task("stage_one", profile, data=data)
     learning.fit(first, profile.stage_one, folder / "stage_one", title="stage one")
     second, finish = runs.make_task("stage_two", profile, data=data)
     second.get_submodule("student").load_state_dict(first.get_submodule("student").state_dict())

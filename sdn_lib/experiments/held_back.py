@@ -46,8 +46,8 @@ def readings(profile: Profile) -> dict[str, Any]:
     its caption by ridge regression, fitted on the other kinds: on a reader's embedding, or on which
     common words the caption holds. Readers train as the profile's does, and an unfinished training
     goes on; the teacher they learn from has seen the photographs of all kinds. Intervals are over
-    kinds. Raises SDNError for a profile without photographs, and for kinds too few to hold any
-    back.
+    kinds. Raises SDNError for a profile without photographs, for kinds too few to hold any back,
+    and where a reader of other settings is there.
     """
     view = imagenet_features(profile, JUDGE)
     whole, draw = runs.dataset(profile), stream(FOLDER, 0)
@@ -88,7 +88,9 @@ def readings(profile: Profile) -> dict[str, Any]:
         encoder: Any = runs.build("text", profile)
         task = learning.TextTask(data, encoder, seen, naming)
         name = f"{settings.steps}{'-naming' * naming}"
-        learning.fit(task, settings, profile.runs / FOLDER / name, title=f"{FOLDER} {name}")
+        folder = profile.runs / FOLDER / name
+        runs.begin_training(folder, runs.expected_config("text", profile))
+        learning.fit(task, settings, folder, title=f"{FOLDER} {name}")
         encoder.calibrate([data.captions[row][0] for row in task.rows])
         value = score(encoder.encode(lines).numpy(), encoder.encode(asked).numpy())
         found["readers"].append({"steps": settings.steps, "naming": naming, "r_precision": value})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
-from sdn_lib import distillation
+from sdn_lib import distillation, files, processes
 from sdn_lib.errors import SDNError, near
 from sdn_lib.learning import checkpoints
 from sdn_lib.profiles import Profile, TrainConfig
@@ -108,3 +109,27 @@ def first_difference(found: dict, expected: dict) -> str:
         elif a != b:
             return f"{key} is {a!r}, wanted {b!r}"
     return ""
+
+
+def begin_training(folder: Path, settings: dict[str, Any]) -> Path:
+    """Note in a training's folder what it depends on, and return the file that says so.
+
+    Raises SDNError for a folder with a training of other settings, naming the first that differs,
+    or with one of which nobody knows the settings.
+    """
+    began = folder / "settings.json"
+    if began.exists():
+        remedy = f"delete {folder} and train again"
+        if difference := first_difference(files.read_json(began, remedy), settings):
+            raise SDNError(
+                f"{folder} holds an unfinished training with other settings ({difference}): "
+                "delete it, or choose another output_dir"
+            )
+    elif (folder / "state.safetensors").exists():
+        raise SDNError(
+            f"{folder} holds an unfinished training without its {began.name}: delete it, or choose "
+            "another output_dir"
+        )
+    if processes.rank() == 0:
+        files.write_json(began, settings)
+    return began

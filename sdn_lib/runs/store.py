@@ -49,6 +49,7 @@ from sdn_lib.runs.settings import (
     NEEDS,
     STAGE,
     STUDENTS,
+    begin_training,
     expected_config,
     first_difference,
     train_config,
@@ -161,22 +162,7 @@ def _train(name: str, profile: Profile) -> Run:
         get(need, profile)
     with processes.first_alone():
         settings = expected_config(name, profile)
-    began = folder / "settings.json"
-    if began.exists():
-        remedy = f"delete {folder} and train again"
-        difference = first_difference(files.read_json(began, remedy), settings)
-        if difference:
-            raise SDNError(
-                f"{folder} holds an unfinished training with other settings ({difference}): "
-                "delete it, or choose another output_dir"
-            )
-    elif (folder / "state.safetensors").exists():
-        raise SDNError(
-            f"{folder} holds an unfinished training without its {began.name}: delete it, or choose "
-            "another output_dir"
-        )
-    if processes.rank() == 0:
-        files.write_json(began, settings)
+    began = begin_training(folder, settings)
     clock, code = time.perf_counter(), machine.git_state(profiles.ROOT)
     with processes.first_alone():
         task, finish = make_task(name, profile)

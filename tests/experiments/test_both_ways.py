@@ -44,6 +44,8 @@ def painted(student, p):
 def test_it_is_the_profiles_own_student_on_other_pictures(p, folder):
     own = painted(runs.student("stage_two", p).model, p)
     same = both_ways.as_they_are(p, str(folder / "turned"))
+    with pytest.raises(SDNError, match="other settings .as_they_are is"):
+        both_ways.as_they_are(p, str(folder / "plain"))
     (p.runs / both_ways.FOLDER).rename(p.runs / "same")
     other = both_ways.as_they_are(p, str(folder / "plain"))
     losses = [entry["losses"] for entry in runs.get("stage_one", p).log]
@@ -53,7 +55,6 @@ def test_it_is_the_profiles_own_student_on_other_pictures(p, folder):
     near, far = (float((painted(x, p) - own).abs().mean()) for x in (same, other))
     assert near < 0.01
     assert far > 0.02
-    again = both_ways.as_they_are(p, str(folder / "plain"))
     again = both_ways.as_they_are(p, str(folder / "plain"))
     assert torch.equal(painted(again, p), painted(other, p))
 

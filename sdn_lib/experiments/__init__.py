@@ -9,7 +9,6 @@ from sdn_lib.experiments.claims import (
     difference_interval,
     differences,
     p_values,
-    verdict,
     verdicts,
 )
 from sdn_lib.experiments.evaluation import evaluate, evaluation_of, stored_evaluation, to_table
@@ -45,6 +44,5 @@ __all__ = [
     "stored_rows",
     "to_table",
     "train_row",
-    "verdict",
     "verdicts",
 ]

@@ -193,14 +193,6 @@ def verdicts(
     return rulings
 
 
-def verdict(results: Mapping[str, list[dict[str, Any]]], claim: Claim) -> str:
-    """Return the verdict on one claim: as one of CLAIMS where it is one of them, else by itself."""
-    for name, known in CLAIMS.items():
-        if known == claim:
-            return verdicts(results)[name]
-    return verdicts(results, {"": claim})[""]
-
-
 def chance_grid(seeds: int, draw: np.random.Generator) -> dict[str, list[dict[str, Any]]]:
     """Return results of rows among which nothing differs: every score is a standard normal draw.
 

@@ -17,6 +17,7 @@ def status_page(page: Path, records: Sequence[dict]) -> str:
         {
             "smoke": smoke_note(page.parent) if smoke else "",
             "runs": "\n".join(runs_table(records)),
+            "settings": grouped(records, settings_of),
             "hardware": grouped(records, lambda r: describe_hardware(r["hardware"])),
             "versions": grouped(
                 records, lambda r: ", ".join(f"{k} {v}" for k, v in r["versions"].items())
@@ -32,16 +33,13 @@ def smoke_note(book: Path) -> str:
 
 def runs_table(records: Sequence[dict]) -> list[str]:
     """Return the table of the chapters' runs, their sum, and who had parameters of its own."""
-    head = ("Chapter", "Time", "Peak memory", "Profile", "Seed", "Weights", "Commit", "Run (UTC)")
+    head = ("Chapter", "Time", "Peak memory", "Weights", "Run (UTC)")
     rows = [
         (
             f"[{r['title']}]({r['chapter']}.ipynb)",
             seconds(r["seconds"]),
             gigabytes(r["peak_memory_bytes"]),
-            r["profile"],
-            str(r["seed"]),
             provenance(r["numbers"]),
-            commit(r["git"]),
             r["started"].replace("T", " ")[:16],
         )
         for r in records
@@ -56,6 +54,12 @@ def runs_table(records: Sequence[dict]) -> list[str]:
             name = record["chapter"]
             lines.append(f"- {name} ran with other parameters than its profile's: `{other}`")
     return lines
+
+
+def settings_of(record: dict) -> str:
+    """Return one line on what a chapter was run with: profile, seed and commit."""
+    code = commit(record["git"])
+    return f"profile `{record['profile']}`, seed {record['seed']}, commit {code}"
 
 
 def grouped(records: Sequence[dict], describe: Callable[[dict], str]) -> str:

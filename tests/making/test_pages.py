@@ -74,9 +74,9 @@ def test_the_status_page_says_what_ran_where() -> None:
     two["hardware"] = {**one["hardware"], "accelerators": ["A GPU"]}
     page = status_page(STATUS, [one, two])
     for part in (
-        "[Stage one](05_stage_one.ipynb) | 1 min 15 s | 1.5 GB | cpu | 0",
+        "[Stage one](05_stage_one.ipynb) | 1 min 15 s | 1.5 GB | loaded: teacher",
+        "- profile `cpu`, seed 0, commit `0123456789` with changes\n",
         "loaded: teacher, text; trained: stage_one",
-        "`0123456789` with changes",
         "A chip, 2 cores, 8.0 GB, no GPU, Linux x86_64 (chapter 05)",
         "A chip, 2 cores, 8.0 GB, A GPU, Linux x86_64 (chapter 06)",
         "- python 3.11.7, torch 2.15.0\n",

@@ -125,7 +125,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="seed of the chapters' own draws")
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings go")
     command.add_argument("--fresh", action="store_true", help="run even what is up to date")
-    command.add_argument("--workers", type=int, default=1, help="chapters at a time (default: 1)")
+    command.add_argument(
+        "--workers", type=int, help="chapters at a time (default: as many as fit, up to 4)"
+    )
     command.add_argument(
         "-p",
         "--parameter",
@@ -355,8 +357,10 @@ def _note(message: str) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from sdn_lib.book.execute import reproduce
+    from sdn_lib.book.execute import reproduce, side_by_side
+    from sdn_lib.machine import hardware
 
+    workers = side_by_side(hardware()) if options.workers is None else options.workers
     reproduce(
         options.profile,
         options.chapters,
@@ -364,7 +368,7 @@ def _reproduce(options: argparse.Namespace) -> None:
         output_dir=options.output_dir,
         parameters=_parameters(options.parameter),
         fresh=options.fresh,
-        workers=options.workers,
+        workers=workers,
         report=lambda line: print(line, flush=True),
     )
 

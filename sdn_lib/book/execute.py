@@ -52,9 +52,9 @@ def reproduce(
     does not have, or a setting's value that the setting does not take, raises SDNError before
     anything runs. A chapter whose record still holds is not run again unless `fresh`; where only
     its text changed, the outputs are kept. The first chapter that fails raises ChapterError and
-    stops the run; its notebook is kept as NAME.failed.ipynb. `workers` run side by side and share
-    the processors: sooner done, but each takes longer. Another run of the same profile is waited
-    for.
+    stops the run; its notebook is kept as NAME.failed.ipynb. `workers` chapters run at a time
+    and share the processors: sooner done, but each takes longer. Another run of the same profile is
+    waited for.
     """
     if workers < 1:
         raise SDNError(f"workers={workers} is below 1")
@@ -78,15 +78,33 @@ def reproduce(
             records[name] = refresh(place, name) if reason else read_record(place, name)
             state = "text renewed, outputs kept" if reason else "up to date"
             report(f"{name:<{width}}  {state}")
-        for (_, name, _), record in run_jobs(run_chapter, jobs, workers, place.root):
+        shared = [(*job, min(workers, len(jobs))) for job in jobs]
+        for (_, name, *_), record in run_jobs(run_chapter, shared, workers, place.root):
             records[name] = record
             cost = f"{seconds(record['seconds'])}, {gigabytes(record['peak_memory_bytes'])} peak"
             report(f"{name:<{width}}  {cost}")
     return [records[name] for name in names]
 
 
-def run_chapter(place: Layout, name: str, values: Mapping[str, Any]) -> dict:
+MEMORY = 6e9
+"""Bytes that a chapter may need: the largest of the profile `cpu` takes 4.5 GB."""
+
+
+def side_by_side(machine: Mapping[str, Any]) -> int:
+    """Return how many chapters a machine (as `machine.hardware` has it) runs at a time.
+
+    One a processor, as far as memory goes, and no more than four. One on an accelerator: it is
+    busy with one, and the processors only feed it.
+    """
+    if machine["accelerators"]:
+        return 1
+    return max(1, min(4, machine["cores"], int(machine["memory_bytes"] // MEMORY)))
+
+
+def run_chapter(place: Layout, name: str, values: Mapping[str, Any], workers: int = 1) -> dict:
     """Execute one chapter, gate its outputs and return its new record.
+
+    `workers` is how many chapters share the machine meanwhile; it goes into the record.
 
     The executed copy appears under its name only once it has passed. ChapterError says which cell
     failed and keeps the notebook as NAME.failed.ipynb.
@@ -118,6 +136,7 @@ def run_chapter(place: Layout, name: str, values: Mapping[str, Any]) -> dict:
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(elapsed, 2),
         "peak_memory_bytes": memory["peak"],
+        "workers": workers,
         "hardware": hardware(),
         "versions": versions(),
         "git": git_state(place.root),

@@ -118,6 +118,7 @@ _RECORD = {
     "started": str,
     "seconds": (int, float),
     "peak_memory_bytes": int,
+    "workers": int,
     "hardware": {
         "processor": str, "cores": int, "memory_bytes": int, "accelerators": list, "system": str,
     },

@@ -47,7 +47,9 @@ def runs_table(records: Sequence[dict]) -> list[str]:
     total = sum(r["seconds"] for r in records)
     peak = max(r["peak_memory_bytes"] for r in records)
     lines = ["```{table}", ":class: sdn-status", "", *table(head, rows), "```"]
-    lines += ["", f"All chapters: {seconds(total)}, {gigabytes(peak)} at most.", ""]
+    together = max(r["workers"] for r in records)
+    shared = f", run up to {together} at a time on the processors that they share" * (together > 1)
+    lines += ["", f"All chapters: {seconds(total)}{shared}; {gigabytes(peak)} at most.", ""]
     for record in records:
         usual = ("profile", "seed", "output_dir")
         if other := {k: v for k, v in record["parameters"].items() if k not in usual}:

@@ -48,12 +48,23 @@ def test_chapters_run_side_by_side_and_are_reported_as_alone(root: Path) -> None
     for a, b in zip(alone, together, strict=True):
         assert (a["chapter"], a["numbers"]) == (b["chapter"], b["numbers"])
         assert a["origin"]["code"] == b["origin"]["code"]
+        assert (a["workers"], b["workers"]) == (1, 2)
     edit(root, 2, "raise ValueError('no birds')")
     with pytest.raises(ChapterError, match="no birds") as caught:
         run(root, workers=2)
     assert "Traceback" in caught.value.detail
     with pytest.raises(SDNError, match="workers=0 is below 1"):
         run(root, workers=0)
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "accelerators", "wanted"),
+    [(2, 24, [], 2), (2, 8, [], 1), (1, 24, [], 1), (16, 128, [], 4), (8, 16, [], 2),
+     (1, 2, [], 1), (16, 128, ["A GPU"], 1)],
+)  # fmt: skip
+def test_as_many_chapters_run_at_a_time_as_fit(cores, gigabytes, accelerators, wanted) -> None:
+    machine = {"cores": cores, "memory_bytes": gigabytes * 1e9, "accelerators": accelerators}
+    assert execute.side_by_side(machine) == wanted
 
 
 def test_what_is_up_to_date_does_not_run_again(root: Path) -> None:
@@ -103,7 +114,7 @@ def test_what_cannot_be_written_is_one_line(
 
 def test_a_failing_chapter_stops_the_run(root: Path, capfd: pytest.CaptureFixture) -> None:
     edit(root, 2, "print('before')\nraise KeyError('wings')", "00_first")
-    assert cli.main(["reproduce", "--profile", "smoke"]) == 2
+    assert cli.main(["reproduce", "--profile", "smoke", "--workers", "1"]) == 2
     said = capfd.readouterr().err
     assert "Traceback" in said and "raise KeyError" in said
     last = said.strip().splitlines()[-1]

@@ -59,6 +59,7 @@ def test_the_status_page_says_what_ran_where() -> None:
         "started": "2026-01-02T03:04:05+00:00",
         "seconds": 75.0,
         "peak_memory_bytes": 1_500_000_000,
+        "workers": 1,
         "hardware": {
             "processor": "A chip",
             "cores": 2,
@@ -81,8 +82,11 @@ def test_the_status_page_says_what_ran_where() -> None:
         "A chip, 2 cores, 8.0 GB, A GPU, Linux x86_64 (chapter 06)",
         "- python 3.11.7, torch 2.15.0\n",
         "06_stage_two ran with other parameters",
+        "All chapters: 2 min 30 s; 1.5 GB at most.",
     ):
         assert part in page
+    together = status_page(STATUS, [one, {**two, "workers": 2}])
+    assert "2 min 30 s, run up to 2 at a time on the processors that they share;" in together
     assert "smoke" not in page.lower()
     assert "means nothing" not in page and "mean nothing" in status_page(
         STATUS, [{**one, "profile": "smoke"}]

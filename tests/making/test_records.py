@@ -116,7 +116,7 @@ def test_damaged_files_are_run_again_and_named_by_the_book(
         render("smoke", root=root)
     again: list[str] = []
 
-    def run(place: Layout, name: str, values: dict) -> dict:
+    def run(place: Layout, name: str, values: dict, workers: int) -> dict:
         again.append(name)
         return {"seconds": 1.0, "peak_memory_bytes": 1}
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import conftest
 import numpy as np
@@ -51,8 +52,11 @@ def on_cpu(home):
     return smoke(home, "cpu")
 
 
-def test_heavy_work_runs_on_the_device(device):
+def test_heavy_work_runs_on_the_device(device, monkeypatch):
     assert devices.best().type == device.type
+    if device.type != "cpu":
+        monkeypatch.delenv(devices.VARIABLE)
+        assert devices.best().type == device.type, "by itself"
 
 
 def test_every_network_trains_there_and_comes_back(trained, device, q):
@@ -117,9 +121,13 @@ def test_a_device_with_bf16_trains_in_it(trained, q, name, monkeypatch):
     config = dataclasses.replace(
         runs.train_config(name, q), steps=2, batch=8, precision="bf16", log_every=1
     )
-    assert learning.ran_in(config, devices.best()) == "bf16"
     task, _ = runs.make_task(name, q, whole=False)
+    kind, ran = devices.best().type, set()
+    task.register_forward_pre_hook(
+        lambda *_: ran.add(torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind))
+    )
     log = learning.fit(task, config)
+    assert ran == {torch.bfloat16}
     assert log[0]["total"] == pytest.approx(trained[name].log[0]["total"], rel=0.2)
 
 
@@ -207,18 +215,24 @@ def test_captions_are_embedded_and_calibrated(device):
     assert float(after.var(0).mean()) == pytest.approx(1, abs=0.02)
 
 
-def test_pictures_are_judged_and_evaluated(trained, q):
+def test_pictures_are_judged_and_evaluated(trained, q, monkeypatch):
     report = experiments.evaluate(q)
-    assert 0 <= report["runs"]["stage_two"]["accuracy"]["mean"] <= 1
     assert report["protocol"]["device"].split()[0] == devices.best().type
     features, guess = judging.predict(trained["evaluator"].model, torch.rand(3, 3, 32, 32))
     assert features.shape[0] == 3 and all(isinstance(x, np.ndarray) for x in guess.values())
+    monkeypatch.setenv(devices.VARIABLE, "cpu")
+    there, here = (r["runs"]["stage_two"] for r in (report, experiments.evaluate(q)))
+    assert there["accuracy"]["mean"] == pytest.approx(here["accuracy"]["mean"], abs=0.02)
+    assert there["frechet"]["mean"] == pytest.approx(here["frechet"]["mean"], rel=0.05)
 
 
-def test_captions_are_painted_and_scored(trained, q, tmp_path):
+def test_captions_are_painted_and_scored(trained, q, tmp_path, monkeypatch):
     folder = photographs.generate(q, "stage_two", tmp_path / "painted")
-    report = photographs.score(q, folder)
-    assert 0 <= report["scores"]["ssim"] <= 1
+    there = photographs.score(q, folder)["scores"]
+    monkeypatch.setenv(devices.VARIABLE, "cpu")
+    own = photographs.generate(q, "stage_two", tmp_path / "painted_here")
+    here = photographs.score(q, own)["scores"]
+    assert there["ssim"] == pytest.approx(here["ssim"], abs=0.01)
 
 
 def test_a_row_of_the_ablation_trains(trained, q, tmp_path):
@@ -263,6 +277,15 @@ def test_batches_are_read_ahead_in_order_and_all_of_them(device):
         for step, batch in zip(steps, batches, strict=True):
             assert batch["x"].device.type == device.type
             torch.testing.assert_close(batch["x"].cpu(), Fit().sample(step, 0, 4)["x"])
+    if device.type != "cpu":
+        task.asked.clear()
+        batches = learning.loop._batches(task, SETTINGS, range(5, 12), devices.best())
+        next(batches)
+        until = time.monotonic() + 5
+        while len(task.asked) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert task.asked[:2] == [5, 6]
+        batches.close()
 
 
 @pytest.mark.slow

@@ -96,9 +96,15 @@ def test_calibrate_centres_and_evens_out_what_varies():
     model = CharCNNRNN(text_dim=16)
     colours, tails = ("red", "blue", "grey", "orange"), ("long", "short", "forked")
     captions = [f"a {c} bird with a {d} tail" for c in colours for d in tails]
-    before = model.encode(captions)
+    more = captions + [
+        f"a {size} {c} bird with a {d} tail"
+        for size in ("small", "large")
+        for c in colours
+        for d in tails
+    ]
+    before, wide = model.encode(captions), model.encode(more).double()
     model.calibrate(captions)
-    after = model.encode(captions)
+    after, mapped = model.encode(captions), model.encode(more).double()
     torch.testing.assert_close(after.mean(0), torch.zeros(16), atol=1e-3, rtol=0)
     assert after.var(0).mean().item() == pytest.approx(1, rel=1e-2)
 
@@ -107,10 +113,10 @@ def test_calibrate_centres_and_evens_out_what_varies():
         return (strength[0] / strength.sum()).item()
 
     assert share(after) < 0.7 * share(before)
-    affine = torch.linalg.lstsq(torch.cat([before, torch.ones(12, 1)], 1), after).solution
-    torch.testing.assert_close(
-        torch.cat([before, torch.ones(12, 1)], 1) @ affine, after, atol=2e-2, rtol=0
-    )
+    given = torch.cat([wide, torch.ones(len(more), 1, dtype=torch.float64)], 1)
+    assert len(given) > 2 * given.shape[1], "more captions than unknowns"
+    affine = torch.linalg.lstsq(given, mapped).solution
+    torch.testing.assert_close(given @ affine, mapped, atol=2e-2, rtol=0)
 
 
 def test_bad_variant_is_named():

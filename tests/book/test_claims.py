@@ -23,6 +23,7 @@ from sdn_lib.data import painted_birds
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments import showcase
 from sdn_lib.experiments.claims import PAPER
+from sdn_lib.experiments.rows import STEP_COST
 
 ROOT = Path(__file__).resolve().parents[2]
 RIVALS = ("stage_one", "baseline")
@@ -355,6 +356,9 @@ def test_claims_rest_on_three_trainings_of_equal_cost(grid: dict) -> None:
         for name in {name for test in claim.tests for name in test[:2]}:
             assert sorted(f["settings"]["seed"] for f in grid[name]) == [0, 1, 2], name
             assert {f["settings"]["budget"] for f in grid[name]} == {budget}, name
+            for facts in grid[name]:
+                spent = sum(STEP_COST[mode] * count for mode, count in facts["steps"].items())
+                assert spent == pytest.approx(budget, rel=1e-3), name
 
 
 def test_the_stored_rows_are_those_that_are_declared(grid: dict) -> None:

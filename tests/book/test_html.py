@@ -200,6 +200,11 @@ def test_no_page_scrolls_sideways_on_a_phone(html: Path, chromium) -> None:
         chromium.call("Emulation.clearDeviceMetricsOverride")
 
 
+def test_an_interval_in_a_table_is_one_piece(tiny_html: Path) -> None:
+    text = (tiny_html / "index.html").read_text(encoding="utf-8")
+    assert '<span class="sdn-whole">(0.731 to 0.737)</span>' in text
+
+
 # Intervals in tables that break, and listings and formulas that scroll without a cue.
 UNCUED = """[
   [...document.querySelectorAll('.sdn-whole')].filter(e => e.getClientRects().length > 1).length,
@@ -258,9 +263,9 @@ def test_pages_look_right_in_either_theme(html: Path, chromium, theme: str) -> N
     assert not problems, "\n".join(problems)
 
 
-UNPRINTED = """[...document.querySelectorAll(
-  'details.sd-dropdown > .sd-card-body, .tag_hide-output > details > .cell_output')].filter(
-  hidden => !hidden.checkVisibility()).length"""
+UNPRINTED = """(all => [all.length, all.filter(hidden => !hidden.checkVisibility()).length])(
+  [...document.querySelectorAll('details.sd-dropdown > .sd-card-body, ' +
+    '.tag_hide-output > details > .cell_output')])"""
 
 
 def test_a_hidden_output_is_called_the_outcome(tiny_html: Path) -> None:
@@ -270,12 +275,16 @@ def test_a_hidden_output_is_called_the_outcome(tiny_html: Path) -> None:
 
 def test_answers_are_printed(html: Path, chromium) -> None:
     chromium.call("Emulation.setEmulatedMedia", media="print")
+    looked = 0
     try:
         for page in sorted(html.glob("[0-9]*.html")):
             chromium.open(page)
-            assert chromium.run(UNPRINTED) == 0, page.name
+            folded, hidden = chromium.run(UNPRINTED)
+            assert hidden == 0, page.name
+            looked += folded
     finally:
         chromium.call("Emulation.setEmulatedMedia", media="")
+    assert looked, "nothing that is folded was found"
 
 
 def test_interactives_answer(html: Path, chromium) -> None:

@@ -61,6 +61,7 @@ def test_every_chapter_records_numbers_and_says_how_its_networks_came(records):
         numbers = record["numbers"]
         assert numbers, f"{name} glues nothing"
         came = {key: value for key, value in numbers.items() if key.startswith("run_")}
+        assert came, f"{name} does not say how its networks came"
         assert set(came.values()) <= {"loaded", "trained", "live"}
         # Runs of other profiles say whose they are; rows of the ablation are runs, too.
         named = {key.removeprefix("run_").partition(" (")[0] for key in came}

@@ -122,8 +122,11 @@ def test_no_process_is_no_number_of_processes(processes):
         pass
 
 
-def test_the_default_is_one_a_core_that_may_be_used():
-    assert 1 <= check_processes(None) <= os.cpu_count() and check_processes(3) == 3
+def test_the_default_is_one_a_core_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert check_processes(None) == 3 and check_processes(4) == 4
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert check_processes(None) == os.cpu_count()
 
 
 def test_an_error_of_a_worker_arrives_and_no_process_stays():

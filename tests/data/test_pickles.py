@@ -111,7 +111,8 @@ def test_the_published_splits(shared):
 
 
 def test_a_list_within_itself_is_read_to_its_end(tmp_path):
-    assert pickles.load(saved(tmp_path, b"\x80\x02]q\x00h\x00a."))[0][0] is not None
+    found = pickles.load(saved(tmp_path, b"\x80\x02]q\x00h\x00a."))
+    assert found[0] is found and len(found) == 1
 
 
 # --- what is refused ----------------------------------------------------------------------------

@@ -32,11 +32,6 @@ def test_every_row_costs_the_budget(name, p):
     big = dataclasses.replace(p, baseline=profiles.PROFILES["cpu"].baseline)
     total = results.row_settings(name, 0, big)["budget"]
     assert total == pytest.approx(rows.budget(big) * row.cost, abs=1)
-    spent = sum(
-        round(share * total / rows.STEP_COST[mode]) * rows.STEP_COST[mode]
-        for mode, share in row.plan
-    )
-    assert spent == pytest.approx(total, rel=0.01)
 
 
 def test_levels_keep_the_picture_and_nothing_else(p):

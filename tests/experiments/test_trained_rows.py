@@ -13,6 +13,7 @@ from sdn_lib import experiments, profiles
 from sdn_lib.book import grid
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments import results
+from sdn_lib.experiments.rows import STEP_COST
 
 
 def test_the_stored_rows_fall_back_to_the_books(home, p, monkeypatch):
@@ -26,6 +27,14 @@ def test_the_stored_rows_fall_back_to_the_books(home, p, monkeypatch):
         (folder / f"high_mid-{seed}.json").write_text(json.dumps({"seed": seed}))
     found = results.stored_rows(p)
     assert [f["seed"] for f in found["high_mid"]] == [0, 1] and list(found) == ["high_mid"]
+
+
+def test_a_row_spends_its_budget(p, home):
+    larger = dataclasses.replace(p, baseline=dataclasses.replace(p.baseline, steps=960))
+    for name in ("full", "plain"):
+        facts = experiments.train_row(name, 0, larger, home / "budget")
+        spent = sum(STEP_COST[mode] * count for mode, count in facts["steps"].items())
+        assert spent == facts["settings"]["budget"] == 240
 
 
 def test_a_row_is_kept_resumed_and_refused_when_settings_change(p, home):

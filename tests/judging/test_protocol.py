@@ -7,4 +7,5 @@ from sdn_lib.judging.protocol import protocol
 
 def test_protocol_carries_versions():
     facts = protocol(images=3)
-    assert facts["images"] == 3 and torch.__version__.startswith(facts["versions"]["torch"])
+    found, used = facts["versions"]["torch"], torch.__version__
+    assert facts["images"] == 3 and found.split("+")[0] == used.split("+")[0]

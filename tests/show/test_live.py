@@ -151,6 +151,7 @@ def paint(window, caption, wait="sdn.dataset.painted === caption"):
         f"""(async () => {{
           const sdn = document.querySelector(".sdn-live"), caption = {json.dumps(caption)};
           sdn.querySelector(".sdn-live-caption").value = caption;
+          delete sdn.dataset.painted;
           sdn.querySelector("form").requestSubmit();
           const begun = performance.now();
           while (!({wait}) && performance.now() - begun < 30000) {{

@@ -21,7 +21,7 @@ from sdn_lib.book.chapters import layout, read_source
 from sdn_lib.book.records import TEXT_CHANGED, read_record, stale
 from sdn_lib.data import painted_birds
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import showcase
+from sdn_lib.experiments import showcase, trainings
 from sdn_lib.experiments.claims import PAPER
 from sdn_lib.experiments.rows import STEP_COST
 
@@ -124,6 +124,29 @@ def test_the_scores_are_those_of_the_stored_evaluation(result: dict) -> None:
             mean, low, high = (result[f"c07_{metric}_{run}{end}"] for end in ("", "_low", "_high"))
             assert mean == pytest.approx(statistics.mean(values)), (metric, run)
             assert (low, high) == (min(values), max(values)), (metric, run)
+
+
+def test_other_trainings_end_alike(result: dict) -> None:
+    stored = trainings.stored_trainings(profiles.PROFILES["cpu"])
+    count = len(stored["trainings"])
+    assert result["c07_trainings"] == count >= 2
+    seeds = {name: [one[name]["seed"] for one in stored["trainings"]] for name in runs.STUDENTS}
+    evaluation = json.loads((ROOT / "results/cpu/evaluation.json").read_text())
+    for name in runs.STUDENTS:
+        own = runs.train_config(name, profiles.PROFILES["cpu"]).seed
+        assert seeds[name] == [own + k * trainings.APART for k in range(count)]
+        first = stored["trainings"][0][name]["weights"]
+        assert first == evaluation["protocol"]["weights"][name]
+        for metric in METRICS:
+            again = stored["runs"][name][metric]["values"][0]
+            assert again == pytest.approx(evaluation["runs"][name][metric]["mean"], rel=0.01)
+    for metric, rival in itertools.product(METRICS, RIVALS):
+        ours, theirs = (stored["runs"][n][metric]["values"] for n in ("stage_two", rival))
+        assert judging.better(metric, ours, theirs), (metric, rival)
+    assert result["c07_trainings_ahead"] == count
+    assert (result["c07_leads_for"], result["c07_leads_against"]) == (result["c07_leads"], 0)
+    leads = [result[f"c07_least_accuracy_{rival}"] for rival in RIVALS]
+    assert result["c07_apart_accuracy"] < min(leads)
 
 
 def test_both_judges_decide_the_same(result: dict) -> None:

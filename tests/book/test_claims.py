@@ -145,6 +145,8 @@ def test_other_trainings_end_alike(result: dict) -> None:
         assert judging.better(metric, ours, theirs), (metric, rival)
     assert result["c07_trainings_ahead"] == count
     assert (result["c07_leads_for"], result["c07_leads_against"]) == (result["c07_leads"], 0)
+    # README: "to a few thousandths of accuracy".
+    assert max(np.ptp(stored["runs"][n]["accuracy"]["values"]) for n in runs.STUDENTS) < 0.01
     leads = [result[f"c07_least_accuracy_{rival}"] for rival in RIVALS]
     assert result["c07_apart_accuracy"] < min(leads)
 

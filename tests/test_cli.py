@@ -78,6 +78,9 @@ def test_bad_input_is_one_line_and_status_two(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["evaluate", "--trainings", "1"], "a spread takes two trainings or more, not 1"),
+        (["evaluate", "--trainings", "2", "--run", "baseline"], "leave --run out"),
+        (["evaluate", "--trainings", "2", "--profile", "birds64"], "'birds64' has photographs"),
         (["reproduce", "--workers", "0"], "workers=0 is below 1"),
         (["reproduce", "--workers", "-1"], "workers=-1 is below 1"),
         (["reproduce", "--seed", "-1"], "seed is -1"),

@@ -47,10 +47,15 @@ def evaluate_trainings(profile: Profile, count: int) -> dict[str, Any]:
     students took, for each. {'runs': {name: {metric: {'mean', 'low', 'high', 'values'}}}} has one
     value a training, the mean over evaluation seeds that `evaluate` gives it; 'trainings' says of
     each its seeds, weights and circumstances; 'protocol' is `evaluate`'s. Raises SDNError for fewer
-    than two.
+    than two, and for a profile of photographs.
     """
     if count < 2:
-        raise SDNError(f"{count} trainings have no spread: ask for two or more")
+        raise SDNError(f"a spread takes two trainings or more, not {count}")
+    if profile.photos is not None:
+        raise SDNError(
+            f"profile {profile.name!r} has photographs: students are judged by several trainings "
+            "on painted birds alone"
+        )
     shared = {name: runs.get(name, profile) for name in SHARED}
     again = [repeated(profile, number) for number in range(count)]
     for each in again[1:]:

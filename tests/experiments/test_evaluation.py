@@ -47,7 +47,7 @@ def test_a_stored_evaluation_is_used_for_the_very_weights_only(p, home, monkeypa
 
 
 def test_further_trainings_differ_in_their_seeds_alone(p, home):
-    with pytest.raises(SDNError, match="two or more"):
+    with pytest.raises(SDNError, match="two trainings or more, not 1"):
         trainings.evaluate_trainings(p, 1)
     report = trainings.evaluate_trainings(p, 2)
     json.dumps(report)

@@ -386,8 +386,19 @@ def test_claims_rest_on_three_trainings_of_equal_cost(grid: dict) -> None:
                 assert spent == pytest.approx(budget, rel=1e-3), name
 
 
+def test_rows_of_the_present_recipe_differ_more(levels: dict) -> None:
+    now, then = (
+        levels[f"c09_{full}"] - levels[f"c09_{pixels}"]
+        for full, pixels in (("now_full", "now_pixels"), ("full_accuracy", "pixels_accuracy"))
+    )
+    assert now > 2 * then > 0
+
+
 def test_the_stored_rows_are_those_that_are_declared(grid: dict) -> None:
     profile = profiles.load("brittle")
+    cpu = profiles.load("cpu")
+    for name in experiments.stored_rows(cpu):
+        assert experiments.stored_row(name, 0, cpu, experiments.rows_folder(cpu))
     for name, results in grid.items():
         for facts in results:
             seed = facts["settings"]["seed"]

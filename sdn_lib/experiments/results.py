@@ -31,7 +31,7 @@ def rows_folder(profile: Profile) -> Path:
 
 
 def rows_profile(profile: Profile) -> Profile:
-    """Return the profile to read rows with: `brittle` in place of `cpu`, which has none yet."""
+    """Return the profile to read rows with: `brittle` in place of `cpu`, which has only a few."""
     if profile.name != "cpu":
         return profile
     first = profiles.PROFILES[SHIPPED]

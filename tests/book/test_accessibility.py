@@ -33,26 +33,29 @@ def asked(theme: str, left_out: list[str]) -> str:
     return f"{ASK % exclude}({json.dumps(theme)}, {json.dumps(RULES[theme])})"
 
 
-def test_axe_finds_nothing(html: Path, chromium) -> None:
+@pytest.fixture(scope="module")
+def axe() -> str:
     if not skips.AXE.exists():
         pytest.skip("no axe-core here: make linters")
+    return skips.AXE.read_text(encoding="utf-8") + "; 0"
+
+
+def test_axe_finds_nothing(html: Path, chromium, axe: str) -> None:
     found: dict[str, list[str]] = {}
     for page in sorted(html.glob("*.html")):
         chromium.open(page)
-        chromium.run(skips.AXE.read_text(encoding="utf-8") + "; 0")
+        chromium.run(axe)
         for theme in RULES:
             if wrong := json.loads(chromium.run(asked(theme, NOT_OURS))):
                 found.setdefault(page.name, []).extend(wrong)
     assert not found, json.dumps(found, indent=1)
 
 
-def test_axe_would_find_something(tmp_path: Path, chromium) -> None:
-    if not skips.AXE.exists():
-        pytest.skip("no axe-core here: make linters")
+def test_axe_would_find_something(tmp_path: Path, chromium, axe: str) -> None:
     page = tmp_path / "page.html"
     page.write_text("<html lang=en><title>A page</title><img src=x><p style='color:#999'>pale</p>")
     chromium.open(page)
-    chromium.run(skips.AXE.read_text(encoding="utf-8") + "; 0")
+    chromium.run(axe)
     light, dark = (json.loads(chromium.run(asked(theme, []))) for theme in ("light", "dark"))
     assert sorted(w.split()[1] for w in light) == ["color-contrast", "image-alt"]
     assert [w.split()[1] for w in dark] == ["color-contrast"]

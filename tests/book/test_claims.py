@@ -216,6 +216,15 @@ def test_the_reader_goes_by_meaning(records: dict[str, dict]) -> None:
     assert like["c02_probe_trained"] > 0.9, "a student cannot paint what was not read"
 
 
+def test_an_average_over_the_picture_loses_the_crown(records: dict[str, dict]) -> None:
+    if "03_teacher" not in records:
+        pytest.skip("chapter 3 has not been run at the cpu profile")
+    seen = records["03_teacher"]["numbers"]
+    assert seen["c03_flat_most"] == "crown"
+    low, high = (seen[f"c03_grid_{end}"] - seen[f"c03_flat_{end}"] for end in ("low", "high"))
+    assert low > 2 * high > 0
+
+
 def test_the_mirror_of_vgg19_learns_four_birds_by_heart(records: dict[str, dict]) -> None:
     if "04_student" not in records:
         pytest.skip("chapter 4 has not been run at the cpu profile")

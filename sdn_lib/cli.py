@@ -142,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("rows", nargs="*", metavar="ROW", help="full, pixels, random, ... or all")
     command.add_argument("--seeds", type=int, nargs="+", default=[0], help="default: 0")
     command.add_argument("--folder", type=Path, help="default: results/ablation/PROFILE")
-    command.add_argument("--workers", type=int, help="rows at a time (default: one a processor)")
+    command.add_argument("--workers", type=int, help="rows at a time (default: as many as fit)")
     command.add_argument("--output-dir", metavar="DIR", help="where this profile's trainings are")
 
     add("book", _book, "render the executed chapters as HTML")
@@ -357,10 +357,10 @@ def _note(message: str) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from sdn_lib.book.execute import reproduce, side_by_side
-    from sdn_lib.machine import hardware
+    from sdn_lib.book.execute import reproduce
+    from sdn_lib.machine import hardware, side_by_side
 
-    workers = side_by_side(hardware()) if options.workers is None else options.workers
+    workers = side_by_side(hardware(), 4) if options.workers is None else options.workers
     reproduce(
         options.profile,
         options.chapters,

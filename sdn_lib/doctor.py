@@ -16,12 +16,12 @@ from packaging.version import Version
 
 from sdn_lib import profiles
 from sdn_lib.errors import SDNError, counted
-from sdn_lib.machine import gigabytes, hardware
+from sdn_lib.machine import MEMORY, gigabytes, hardware
 
 NAME = "sdn-book"
 
 PYTHON = Version("3.11")
-MEMORY, DISK = 6e9, 2e9
+DISK = 2e9
 RUNS = ("evaluator", "second_evaluator", "teacher", "text", "baseline", "stage_one", "stage_two")
 # In a process of its own: a broken pair can fail in any way, a crash of the interpreter included.
 PAIR = """

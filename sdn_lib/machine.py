@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ PACKAGES = (
     "torch", "torchvision", "numpy", "scipy", "scikit-image", "pillow", "matplotlib", "papermill",
     "jupyter-book",
 )  # fmt: skip
+
+MEMORY = 6e9
+"""Bytes that a notebook may need: the largest chapter of the profile `cpu` takes 4.5 GB."""
 
 
 @contextmanager
@@ -75,6 +78,18 @@ def hardware() -> dict[str, Any]:
         "accelerators": accelerators,
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def side_by_side(machine: Mapping[str, Any], at_most: int | None = None) -> int:
+    """Return how many notebooks a machine (as `hardware` has it) runs at a time.
+
+    One a processor, as far as memory goes, and no more than `at_most`. One on an accelerator: it is
+    busy with one, and the processors only feed it.
+    """
+    if machine["accelerators"]:
+        return 1
+    fitting = min(machine["cores"], int(machine["memory_bytes"] // MEMORY))
+    return max(1, fitting if at_most is None else min(at_most, fitting))
 
 
 def versions() -> dict[str, str]:

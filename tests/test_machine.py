@@ -131,3 +131,16 @@ def test_a_git_that_refuses_makes_no_noise(tmp_path, capfd, monkeypatch):
 def test_versions_name_what_is_installed(monkeypatch):
     monkeypatch.setattr(machine, "PACKAGES", ("torch", "no-such-package"))
     assert list(machine.versions()) == ["python", "torch"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "accelerators", "at_most", "wanted"),
+    [(2, 24, [], 4, 2), (2, 8, [], 4, 1), (1, 24, [], 4, 1), (16, 128, [], 4, 4),
+     (8, 16, [], 4, 2), (1, 2, [], 4, 1), (16, 128, ["A GPU"], 4, 1), (16, 128, [], None, 16),
+     (64, 128, [], None, 21)],
+)  # fmt: skip
+def test_as_many_notebooks_run_at_a_time_as_fit(
+    cores, gigabytes, accelerators, at_most, wanted
+) -> None:
+    found = {"cores": cores, "memory_bytes": gigabytes * 1e9, "accelerators": accelerators}
+    assert machine.side_by_side(found, at_most) == wanted

@@ -86,21 +86,6 @@ def reproduce(
     return [records[name] for name in names]
 
 
-MEMORY = 6e9
-"""Bytes that a chapter may need: the largest of the profile `cpu` takes 4.5 GB."""
-
-
-def side_by_side(machine: Mapping[str, Any]) -> int:
-    """Return how many chapters a machine (as `machine.hardware` has it) runs at a time.
-
-    One a processor, as far as memory goes, and no more than four. One on an accelerator: it is
-    busy with one, and the processors only feed it.
-    """
-    if machine["accelerators"]:
-        return 1
-    return max(1, min(4, machine["cores"], int(machine["memory_bytes"] // MEMORY)))
-
-
 def run_chapter(place: Layout, name: str, values: Mapping[str, Any], workers: int = 1) -> dict:
     """Execute one chapter, gate its outputs and return its new record.
 

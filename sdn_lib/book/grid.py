@@ -10,9 +10,8 @@ from sdn_lib import profiles
 from sdn_lib.book.chapters import Layout, layout, locked, portable
 from sdn_lib.book.execute import execute_notebook
 from sdn_lib.book.kernels import run_jobs
-from sdn_lib.data.parallel import check_processes
 from sdn_lib.errors import SDNError
-from sdn_lib.machine import seconds
+from sdn_lib.machine import hardware, seconds, side_by_side
 
 
 def ablate(
@@ -29,11 +28,9 @@ def ablate(
     """Run rows of the ablation (all by default), each with papermill in a notebook of its own.
 
     What `folder` (by default `experiments.rows_folder`) holds is not run again. `workers` run at a
-    time and share the processors; by default one a processor, or one where there is a GPU. A row
+    time and share the processors; by default as many as fit. A row
     that fails raises ChapterError; its notebook stays in _build/PROFILE/rows.
     """
-    import torch
-
     from sdn_lib import experiments
 
     if workers is not None and workers < 1:
@@ -46,7 +43,7 @@ def ablate(
     values: dict[str, Any] = {"profile": portable(profile)}
     values |= {"folder": str(folder), "output_dir": chosen.output_dir}
     if workers is None:
-        workers = 1 if torch.accelerator.is_available() else check_processes(None)
+        workers = side_by_side(hardware())
     with locked(place, report, "rows"):
         jobs = [
             (place, {**values, "row": row, "seed": seed})

@@ -11,7 +11,13 @@ from sdn_lib.experiments.claims import (
     p_values,
     verdicts,
 )
-from sdn_lib.experiments.evaluation import evaluate, evaluation_of, stored_evaluation, to_table
+from sdn_lib.experiments.evaluation import (
+    beats,
+    evaluate,
+    evaluation_of,
+    stored_evaluation,
+    to_table,
+)
 from sdn_lib.experiments.examination import Exam, draw_exam, mark
 from sdn_lib.experiments.results import FIXED, rows_folder, rows_profile, stored_row, stored_rows
 from sdn_lib.experiments.rows import ROWS, SHARE, Row
@@ -28,6 +34,7 @@ __all__ = [
     "Claim",
     "Exam",
     "Row",
+    "beats",
     "chance_grid",
     "difference_interval",
     "differences",

@@ -15,6 +15,7 @@ from sdn_lib.judging.distances import frechet_distance
 from sdn_lib.judging.evaluator import Evaluator, attribute_accuracy, chance_accuracy, predict
 from sdn_lib.judging.pictures import fine_power, periodicity, power_spectrum, structure
 from sdn_lib.judging.protocol import protocol
+from sdn_lib.judging.statistics import better
 from sdn_lib.profiles import Profile
 
 
@@ -124,6 +125,15 @@ def stored_evaluation(profile: Profile) -> dict[str, Any] | None:
     if not path.exists():
         return None
     return files.read_json(path, "restore it, or delete it: it is measured again then")
+
+
+def beats(report: dict[str, Any], metric: str, rival: str) -> bool:
+    """Say whether stage two is better than a rival beyond the spread of a report's seeds.
+
+    Of what `evaluate` returns, or `trainings.evaluate_trainings`.
+    """
+    ours, theirs = (report["runs"][name][metric]["values"] for name in ("stage_two", rival))
+    return better(metric, ours, theirs)
 
 
 def weights_of(profile: Profile, names: Sequence[str]) -> dict[str, str]:

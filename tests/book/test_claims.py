@@ -141,8 +141,7 @@ def test_other_trainings_end_alike(result: dict) -> None:
             again = stored["runs"][name][metric]["values"][0]
             assert again == pytest.approx(evaluation["runs"][name][metric]["mean"], rel=0.01)
     for metric, rival in itertools.product(METRICS, RIVALS):
-        ours, theirs = (stored["runs"][n][metric]["values"] for n in ("stage_two", rival))
-        assert judging.better(metric, ours, theirs), (metric, rival)
+        assert experiments.beats(stored, metric, rival), (metric, rival)
     assert result["c07_trainings_ahead"] == count
     assert (result["c07_leads_for"], result["c07_leads_against"]) == (result["c07_leads"], 0)
     # README: "to a few thousandths of accuracy".

@@ -57,16 +57,6 @@ def test_chapters_run_side_by_side_and_are_reported_as_alone(root: Path) -> None
         run(root, workers=0)
 
 
-@pytest.mark.parametrize(
-    ("cores", "gigabytes", "accelerators", "wanted"),
-    [(2, 24, [], 2), (2, 8, [], 1), (1, 24, [], 1), (16, 128, [], 4), (8, 16, [], 2),
-     (1, 2, [], 1), (16, 128, ["A GPU"], 1)],
-)  # fmt: skip
-def test_as_many_chapters_run_at_a_time_as_fit(cores, gigabytes, accelerators, wanted) -> None:
-    machine = {"cores": cores, "memory_bytes": gigabytes * 1e9, "accelerators": accelerators}
-    assert execute.side_by_side(machine) == wanted
-
-
 def test_what_is_up_to_date_does_not_run_again(root: Path) -> None:
     run(root)
     first = record(root)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +65,19 @@ def shrink_pictures(folder: Path) -> dict[str, str]:
     """Write the PNGs of a folder as lossless WebP, where that is smaller; return the new names."""
     from PIL import Image
 
-    names = {}
-    for old in sorted(folder.glob("*.png")):
+
+    def shrink(old: Path) -> Path:
         new = old.with_suffix(".webp")
         with Image.open(old) as picture:
             picture.save(new, lossless=True, quality=50, method=2)
-        larger = new if new.stat().st_size >= old.stat().st_size else old
+        smaller, larger = sorted((old, new), key=lambda path: path.stat().st_size)
         larger.unlink()
-        if larger == old:
-            names[old.name] = new.name
-    return names
+        return smaller
+
+    pictures = sorted(folder.glob("*.png"))
+    with ThreadPoolExecutor() as several:
+        kept = several.map(shrink, pictures)
+        return {old.name: new.name for old, new in zip(pictures, kept, strict=True) if new != old}
 
 
 def shrink_icons(html: Path) -> None:

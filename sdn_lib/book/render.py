@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,14 @@ def render(
             remedy = f"run `sdn reproduce --profile {profile}` first"
             raise SDNError(f"the book cannot be rendered ({problems}): {remedy}")
         source = assemble(place)
-        made = run_sphinx(place, source)
+        with ThreadPoolExecutor(1) as beside:
+            networks = beside.submit(export_networks, place, source)
+            made = run_sphinx(place, source)
         copy_mathjax(made / "_static" / "mathjax")
         numbers = {name: read_record(place, name)["numbers"] for name in reasons}
         polish(made, numbers, published(place))
-        if (source / try_it.PAGE).exists():
-            try_it.export_networks(trained_as(place), made / live.FOLDER)
-            for name in try_it.PHOTOGRAPHS:
-                try_it.export_shipped(name, made / live.FOLDER / name)
+        if folder := networks.result():
+            shutil.move(folder, made / live.FOLDER)
         target = place.root / "_build" / "html"
         with files.alone(target):
             publish(made, target)
@@ -216,6 +217,21 @@ def run_sphinx(place: Layout, source: Path) -> Path:
         log_file = place.relative(place.build / "render.log")
         raise SDNError(f"the book did not render (all of it in {log_file}):\n  {shown}")
     return made
+
+
+def export_networks(place: Layout, source: Path) -> Path | None:
+    """Write the networks that paint on the pages, where there is a page for it; return the folder.
+
+    Sphinx empties its own folder, so they are written beside it.
+    """
+    folder = place.build / "networks"
+    remove(folder)
+    if not (source / try_it.PAGE).exists():
+        return None
+    try_it.export_networks(trained_as(place), folder)
+    for name in try_it.PHOTOGRAPHS:
+        try_it.export_shipped(name, folder / name)
+    return folder
 
 
 def copy_mathjax(folder: Path) -> None:

@@ -115,13 +115,12 @@ def quoted(caption: str) -> str:
 
 
 def read_captions(path: str | Path) -> list[str]:
-    """Return the captions of a text file, one a line, tabs as spaces.
+    """Return the captions of a text file, as `split_captions` does; `-` is the standard input.
 
-    The file is UTF-8, or UTF-16 or 32 with its byte order mark; lines end as on Linux, Windows or
-    an old Mac; empty lines may follow the last caption. Raises SDNError that names the file, and
-    the line where there is one, for a file that cannot be read, is neither, or holds no caption or
-    an empty line between captions.
+    Raises SDNError that names a file which cannot be read.
     """
+    if str(path) == "-":
+        return split_captions(sys.stdin.buffer.read(), "the input")
     path = Path(path)
     if path.is_dir():
         raise SDNError(f"{path} is a folder: name a text file with one caption a line")
@@ -131,6 +130,16 @@ def read_captions(path: str | Path) -> list[str]:
         raise SDNError(f"{path} is missing: name a text file with one caption a line") from None
     except OSError as error:
         raise SDNError(files.explain(error, path)) from None
+    return split_captions(raw, str(path))
+
+
+def split_captions(raw: bytes, path: str) -> list[str]:
+    """Return the captions of a text, one a line, tabs as spaces; `path` says where it is from.
+
+    The text is UTF-8, or UTF-16 or 32 with its byte order mark; lines end as on Linux, Windows or
+    an old Mac; empty lines may follow the last caption. Raises SDNError that names the line for a
+    text that is neither, or holds no caption or an empty line between captions.
+    """
     try:
         text = files.decoded(raw)
     except files.NoTextError as error:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser().parse_args(arguments)
         return options.command(options)
 
-    return program.run(work, "the same command goes on from here")
+    return program.run(work, "the same command goes on; what was finished is kept")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -226,6 +226,9 @@ def _train(options: argparse.Namespace) -> None:
     from sdn_lib import runs
 
     run = runs.train(options.name, profile)
+    if run.how == "loaded":
+        print(f"{run.name} is there already: delete {run.folder} to train it again")
+        return
     print(
         f"{run.name}: loss {run.log[-1]['total']:.4f} after "
         f"{counted(run.log[-1]['step'], 'step')}, saved in {run.folder}"
@@ -235,25 +238,25 @@ def _train(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     profile = _profile(options)
     from sdn_lib import experiments, files, runs
+    from sdn_lib.experiments import impartial, trainings
 
-    names = options.run or runs.STUDENTS
+    names, photographs = options.run or runs.STUDENTS, profile.photos is not None
+    if options.trainings is not None and options.run:
+        raise SDNError("--trainings judges every student: leave --run out")
+    if options.attributes and (options.trainings is not None or not photographs):
+        raise SDNError("--attributes is for photographs: leave it out")
+    if options.json and Path(options.json).is_dir():
+        raise SDNError(f"--json {options.json} is a folder: name a JSON file")
     if options.trainings is not None:
-        from sdn_lib.experiments import trainings
-
-        if options.run:
-            raise SDNError("--trainings judges every student: leave --run out")
         report = trainings.evaluate_trainings(profile, options.trainings)
-        to_table = experiments.to_table
-    elif profile.photos is None:
-        report, to_table = experiments.evaluate(profile, names), experiments.to_table
-    else:
-        from sdn_lib.experiments import impartial
-
+    elif photographs:
         report = impartial.evaluate(profile, names, options.attributes)
-        to_table = impartial.to_table
+    else:
+        report = experiments.evaluate(profile, names)
+    to_table = impartial.to_table if photographs else experiments.to_table
+    print(json.dumps(report, indent=1) if options.json == "" else to_table(report), flush=True)
     if options.json:
         files.write_json(options.json, report)
-    print(json.dumps(report, indent=1) if options.json == "" else to_table(report))
 
 
 def _publish(options: argparse.Namespace) -> None:
@@ -325,8 +328,7 @@ def _captions(options: argparse.Namespace) -> list[str]:
         joined = quoted(captions[0])
         _note(f"words without quotes are one caption, {joined}: put quotes around each of several")
     if options.file:
-        source = "/dev/stdin" if str(options.file) == "-" else options.file
-        captions = captions + read_captions(source)
+        captions = captions + read_captions(options.file)
     if not captions:
         raise SDNError("there is nothing to paint: give captions, or a file of them with --file")
     text.to_indices(captions)

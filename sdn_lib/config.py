@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -32,11 +33,13 @@ def one_of(*choices: Any) -> Rule:
     return Rule(says, lambda value: value in choices, choices)
 
 
+LARGEST = sys.float_info.max
+
 _TYPES: dict[type, tuple[str, Callable[[Any], bool]]] = {
     int: ("a whole number", lambda v: isinstance(v, int) and not isinstance(v, bool)),
     float: (
         "a finite number",
-        lambda v: isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v),
+        lambda v: isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= LARGEST,
     ),
     str: ("text", lambda v: isinstance(v, str)),
     bool: ("True or False", lambda v: isinstance(v, bool)),
@@ -93,7 +96,9 @@ def parse(text: str, where: str) -> Any:
     """Return what JSON text holds; SDNError for text that is none, or a key that comes twice."""
     try:
         return json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, where))
-    except json.JSONDecodeError as error:
+    except SDNError:
+        raise
+    except ValueError as error:  # among them numbers of thousands of digits
         raise SDNError(f"{where} is not JSON ({error})") from None
     except RecursionError:
         raise SDNError(f"{where} is nested too deeply to be a profile") from None

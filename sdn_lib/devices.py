@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sdn_lib import processes
 from sdn_lib.errors import SDNError, first_line
@@ -123,6 +124,17 @@ def own_defaults() -> Iterator[None]:
 
 
 @functools.cache
+def average_cells(x: Tensor, cells: int) -> Tensor:
+    """Return activations (n, channels, h, w) averaged to (n, channels, cells, cells).
+
+    MPS does so only where a side is a multiple of the other; elsewhere the CPU does it.
+    """
+    uneven = any(max(side, cells) % min(side, cells) for side in x.shape[-2:])
+    if x.device.type == "mps" and uneven:
+        return F.adaptive_avg_pool2d(x.cpu(), cells).to(x.device)
+    return F.adaptive_avg_pool2d(x, cells)
+
+
 def has_bf16(device: torch.device) -> bool:
     """Say whether a device computes in bf16 itself; others imitate it, several times slower."""
     if device.type == "cpu":

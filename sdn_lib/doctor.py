@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -64,11 +65,13 @@ def examine(root: Path | None = None, report: Callable[[str], None] = print) -> 
             wanted = f"{requirement.name} {installed}, need {requirement.specifier}"
             add("missing", f"{wanted}: {remedy}")
     add(*torch_pair())
-    machine = hardware()
-    memory, disk = machine["memory_bytes"], shutil.disk_usage(root).free
-    add("ok", f"{machine['processor']}, {counted(machine['cores'], 'core')}")
-    enough = "ok" if memory >= MEMORY else "short"
-    add(enough, f"{gigabytes(memory)} of memory (the cpu profile wants {gigabytes(MEMORY)})")
+    if importlib.util.find_spec("psutil"):
+        machine = hardware()
+        memory = machine["memory_bytes"]
+        add("ok", f"{machine['processor']}, {counted(machine['cores'], 'core')}")
+        enough = "ok" if memory >= MEMORY else "short"
+        add(enough, f"{gigabytes(memory)} of memory (the cpu profile wants {gigabytes(MEMORY)})")
+    disk = shutil.disk_usage(root).free
     enough = "ok" if disk >= DISK else "short"
     add(enough, f"{gigabytes(disk)} of disk free (a run wants {gigabytes(DISK)})")
     for name in names:

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 NUMBERED = {"batches": (), "captions": (1,), "text": (), "questions": (7,)}
-"""What told the streams of a Numbered seed apart, by purpose."""
+"""What told the streams of a Numbered seed apart, by purpose; later purposes have labels."""
 
 
 class Numbered(int):
@@ -22,7 +22,7 @@ def stream(purpose: str, seed: int, *numbers: int) -> np.random.Generator:
 
     Another purpose, another seed or other numbers give an independent stream.
     """
-    if isinstance(seed, Numbered):
+    if isinstance(seed, Numbered) and purpose in NUMBERED:
         return np.random.default_rng([seed, *numbers, *NUMBERED[purpose]])
     name = f"{purpose} {len(numbers)}".encode()
     words = np.frombuffer(hashlib.sha256(name).digest()[:16], dtype="<u4")

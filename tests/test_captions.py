@@ -135,7 +135,7 @@ def test_captions_that_cannot_be_opened_are_named(tmp_path, monkeypatch):
 
 
 def test_captions_are_read_from_a_pipe():
-    code = "from sdn_lib.captions import read_captions; print(read_captions('/dev/stdin'))"
+    code = "from sdn_lib.captions import read_captions; print(read_captions('-'))"
     done = subprocess.run(
         [sys.executable, "-c", code], input="a finch\n", capture_output=True, text=True, check=True
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import subprocess
@@ -80,6 +81,11 @@ def test_bad_input_is_one_line_and_status_two(
     [
         (["evaluate", "--trainings", "1"], "a spread takes two trainings or more, not 1"),
         (["evaluate", "--trainings", "2", "--run", "baseline"], "leave --run out"),
+        (["evaluate", "--attributes", "x"], "--attributes is for photographs"),
+        (["evaluate", "--json", "/"], "--json / is a folder: name a JSON file"),
+        (["evaluate", "--run", "teacher"], "'teacher' is no student"),
+        (["publish", "--as-they-are", "x"], "go with photographs: leave them out"),
+        (["ablate", "full", "--profile", "birds64"], "photographs of profile 'birds64' lack"),
         (["evaluate", "--trainings", "2", "--profile", "birds64"], "'birds64' has photographs"),
         (["reproduce", "--workers", "0"], "workers=0 is below 1"),
         (["reproduce", "--workers", "-1"], "workers=-1 is below 1"),
@@ -337,11 +343,14 @@ def test_places_that_cannot_be_written_are_one_line(
     assert {path.name for path in tmp_path.iterdir()} == {"bird.png", "file", "folder.png"}
 
 
-def test_captions_come_from_a_file_or_the_input(painter, tmp_path, monkeypatch) -> None:
+def test_captions_come_from_a_file_or_the_input(painter, tmp_path, monkeypatch, capsys) -> None:
     path = tmp_path / "captions.txt"
     path.write_bytes("a réd finch\r\nowl\r\n\r\n".encode("utf-16"))
     assert sample("a", "bird", "--file", path, "--out", tmp_path / "bird.png") == 0
     assert painter.captions == ["a bird", "a réd finch", "owl"]
-    monkeypatch.setattr(cli, "read_captions", lambda path: [f"from {path}"])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a finch\n\xc3\xa9 owl\n")))
     assert sample("--file", "-", "--out", tmp_path / "bird.png") == 0
-    assert painter.captions == ["from /dev/stdin"]
+    assert painter.captions == ["a finch", "é owl"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a finch\n\nan owl\n")))
+    assert sample("--file", "-", "--out", tmp_path / "bird.png") == 2
+    assert "error: the input, line 2, is empty" in capsys.readouterr().err

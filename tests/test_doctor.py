@@ -38,6 +38,14 @@ def test_the_doctor_reports_what_is_missing_or_out_of_range(
     assert "no-such-package-here" in found[0] and "numpy" in found[1] and "need <1" in found[1]
 
 
+def test_the_doctor_gets_to_the_end_without_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "torch_pair", lambda: ("ok", "torch"))
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    lines: list[str] = []
+    doctor.examine(report=lines.append)
+    assert not any("core" in line for line in lines) and "Chromium" in lines[-1]
+
+
 def test_the_doctor_of_a_package_without_its_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

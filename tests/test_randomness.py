@@ -33,6 +33,10 @@ def test_a_numbered_seed_gives_the_streams_of_the_stored_results():
         assert first(stream(label, Numbered(3), 5)) == first(wanted)
 
 
+def test_later_purposes_have_labels_with_a_numbered_seed_too():
+    assert first(stream("noise", Numbered(3), 5)) == first(stream("noise", 3, 5))
+
+
 def test_the_order_of_batches_is_its_own_stream():
     labelled = learning.batch_indices(100, 10, 0, 0)
     assert labelled.tolist() != np.random.default_rng([0, 0]).permutation(100)[:10].tolist()

@@ -240,6 +240,9 @@ def _check_lengths(count, captions, class_ids, names, splits, arrays) -> None:
     for name, lines, split in zip(names, captions, splits, strict=True):
         if not lines or any(not line.strip() for line in lines):
             raise PreparedError(f"image {name!r} has no caption or an empty one")
+        if len(lines) != len(captions[0]):
+            has, first = counted(len(lines), "caption"), len(captions[0])
+            raise PreparedError(f"image {name!r} has {has}, {names[0]!r} has {first}: give as many")
         if split not in SPLITS:
             raise PreparedError(f"image {name!r} has the split {split!r}: {near(split, SPLITS)}")
 

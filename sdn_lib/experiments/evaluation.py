@@ -32,13 +32,14 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
     if profile.photos is not None:
         raise SDNError("photographs have no attributes to judge by: use experiments.impartial")
     data, rows = runs.dataset(profile), examined_rows(profile)
+    students = {name: runs.student(name, profile).model for name in names}
     train, columns = data.indices("train"), list(data.tables["attributes"])
-    other = np.sort(np.random.default_rng(0).choice(train, len(rows), replace=False))
+    drawn = np.random.default_rng(0).choice(train, len(rows), replace=len(train) < len(rows))
+    other = np.sort(drawn)
     tested = runs.images(data, rows)
     judges = [_Judge(runs.get(name, profile).model, tested) for name in runs.EVALUATORS]
     real, spectrum = tested.permute(0, 2, 3, 1).numpy(), power_spectrum(tested.numpy())
     floor = _judged(judges, runs.images(data, other), spectrum)
-    students = {name: runs.student(name, profile).model for name in names}
     scores: dict[str, list[dict[str, Any]]] = {name: [] for name in ("real", "chance", *names)}
     for seed in profile.evaluation.seeds:
         exam = draw_exam(profile, seed)
@@ -137,11 +138,8 @@ def beats(report: dict[str, Any], metric: str, rival: str) -> bool:
 
 
 def weights_of(profile: Profile, names: Sequence[str]) -> dict[str, str]:
-    """Return the beginnings of the checksums of the weights of runs, by name, as protocols do."""
-    return {
-        name: files.checksum(runs.get(name, profile).folder / "weights.safetensors")[:16]
-        for name in names
-    }
+    """Return the beginnings of the checksums of runs, by name, as protocols do."""
+    return {name: runs.get(name, profile).checksum[:16] for name in names}
 
 
 def to_table(report: dict[str, Any]) -> str:

@@ -62,17 +62,20 @@ def evaluate(
     'from', measure: (value, low, high)}], of every student from those before it and of the last one
     from the wrong captions; all these intervals hold together with 95 %. 'colour' is asked where
     `attributes` names the folder with CUB's attributes. Raises SDNError for a profile without
-    photographs and where a package is missing.
+    photographs, for fewer than two test kinds, and where a package is missing.
     """
     if profile.photos is None:
         raise SDNError(f"profile {profile.name!r} has no photographs: use experiments.evaluate")
-    data, jury = runs.dataset(profile), Jury(profile, attributes)
+    data = runs.dataset(profile)
+    if len(np.unique(data.class_ids[data.indices("test")])) < 2:
+        raise SDNError(f"{data.folder} has one kind to test on: judging compares two or more")
+    students = {name: runs.student(name, profile).model for name in names}
+    jury = Jury(profile, attributes)
     seed = profile.evaluation.seeds[0]
     draw = stream("questions", seed)
     rows = data.indices("test")
     lines, _ = data.draw_captions(rows, draw)
     encoder, kinds = runs.get("text", profile).model, data.class_ids[rows]
-    students = {name: runs.student(name, profile).model for name in names}
     wrong = [lines[k] for k in _elsewhere(kinds, draw)]
     seen = {
         "real": jury.real,

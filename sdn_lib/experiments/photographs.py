@@ -37,7 +37,7 @@ def generate(profile: Profile, name: str, folder: str | Path) -> Path:
     data = runs.dataset(profile)
     facts = {
         "run": name,
-        "weights": files.checksum(run.folder / "weights.safetensors"),
+        "weights": run.checksum,
         "data": data.checksum,
         "captions": len(_captions(data)),
         "size": data.size,

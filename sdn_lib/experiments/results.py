@@ -41,7 +41,7 @@ def rows_profile(profile: Profile) -> Profile:
 def stored_rows(profile: Profile) -> dict[str, list[dict[str, Any]]]:
     """Return {row: its results by seed} as kept for the profile, or those that ship.
 
-    Raises SDNError when there is neither, or when a file cannot be read as JSON.
+    Raises SDNError when there is neither, or when a file is damaged.
     """
     for folder in (rows_folder(profile), rows_folder(profile).with_name(SHIPPED)):
         paths = sorted(folder.glob("*-[0-9]*.json"))
@@ -51,7 +51,7 @@ def stored_rows(profile: Profile) -> dict[str, list[dict[str, Any]]]:
         raise SDNError(f"{folder} holds no rows: run `sdn ablate --profile {profile.name}`")
     results: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
-        row = files.read_json(path, REMEDY) | {"file": path}
+        row = _read(path) | {"file": path}
         results.setdefault(path.stem.rpartition("-")[0], []).append(row)
     return {name: results[name] for name in ROWS if name in results}
 
@@ -59,14 +59,20 @@ def stored_rows(profile: Profile) -> dict[str, list[dict[str, Any]]]:
 def stored_row(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any] | None:
     """Return what an earlier `train_row` kept in `folder`, or None.
 
-    Raises SDNError for an unknown row, and for a file of other settings, naming the first.
+    Raises SDNError for an unknown row, for a profile of photographs, and for a file of other
+    settings, naming the first.
     """
     if name not in ROWS:
         raise SDNError(f"unknown row {name!r}: {near(name, ROWS)}")
+    if profile.photos is not None:
+        raise SDNError(
+            f"rows are judged by the attributes of painted birds, which the photographs of profile "
+            f"{profile.name!r} lack: choose a profile without photos"
+        )
     path = folder / f"{name}-{seed}.json"
     if not path.exists():
         return None
-    facts, settings = files.read_json(path, REMEDY), row_settings(name, seed, profile)
+    facts, settings = _read(path), row_settings(name, seed, profile)
     stored = facts["settings"]
     stored = {**stored, "row": stored["row"] | {"about": ROWS[name].about}}
     different = [key for key in settings if stored.get(key) != settings[key]]
@@ -78,10 +84,17 @@ def stored_row(name: str, seed: int, profile: Profile, folder: Path) -> dict[str
     return facts
 
 
+def _read(path: Path) -> dict[str, Any]:
+    facts = files.read_json(path, REMEDY)
+    settings = facts.get("settings")
+    if not isinstance(settings, dict) or not isinstance(settings.get("row"), dict):
+        raise SDNError(f"{path} does not say which row it is the result of: {REMEDY}")
+    return facts
+
+
 def row_settings(name: str, seed: int, profile: Profile) -> dict[str, Any]:
     """Return what a row's result depends on, but for the code and the machine."""
     row, n = ROWS[name], profile.network
-    weights = {n: runs.get(n, profile).folder / "weights.safetensors" for n in FIXED}
     return {
         "row": json.loads(json.dumps(dataclasses.asdict(row))),
         "seed": seed,
@@ -95,7 +108,7 @@ def row_settings(name: str, seed: int, profile: Profile) -> dict[str, Any]:
         "network": {key: getattr(n, key) for key in STUDENT_NETWORK},
         "size": profile.data.size,
         "data": runs.dataset(profile).checksum,
-        **{n: files.checksum(path) for n, path in weights.items()},
+        **{n: runs.get(n, profile).checksum for n in FIXED},
     }
 
 

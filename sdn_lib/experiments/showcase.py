@@ -27,6 +27,7 @@ from sdn_lib.experiments import both_ways, evaluation, held_back, impartial
 from sdn_lib.judging.gaps import heterogeneous_gap, homogeneous_gap, pooled_activations
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
+from sdn_lib.runs.published import has_embeddings
 from sdn_lib.text import CharCNNRNN
 
 KEPT = ("teacher", "text", *runs.STUDENTS)
@@ -53,10 +54,17 @@ def publish(
     Of painted birds the scores are `evaluation.evaluate`'s; of photographs `impartial.evaluate`'s,
     the gaps, and `held_back.readings`. With `as_they_are`, a folder of the same photographs of
     which none was mirrored, another student is trained on those, see `both_ways`. Returns the
-    folder; SDNError where it has no `captions.txt`.
+    folder; SDNError where it has no `captions.txt`, or where embeddings came with the photographs.
     """
+    if profile.photos is None and (attributes or as_they_are):
+        raise SDNError("attributes and photographs as they are go with photographs: leave them out")
     folder = folder_of(profile)
     captions, circumstances = read_own_captions(profile), _circumstances()
+    if has_embeddings(profile):
+        raise SDNError(
+            f"the embeddings that came with {profile.photos} read no captions of our own: prepare "
+            "the photographs without them, and a reader is trained"
+        )
     if profile.photos is None:
         found = {name: runs.get(name, profile) for name in runs.NAMES}
         runs.keep(found, folder, TIME_LAPSE)

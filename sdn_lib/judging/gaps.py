@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from sdn_lib import devices
 from sdn_lib.errors import SDNError
@@ -33,7 +32,7 @@ def pooled_activations(
     with devices.borrowed(network) as device:
         for start in range(0, len(inputs), batch):
             for name, x in network(inputs[start : start + batch].to(device)).items():
-                pooled = F.adaptive_avg_pool2d(x.float(), cells).flatten(1)
+                pooled = devices.average_cells(x.float(), cells).flatten(1)
                 parts.setdefault(name, []).append(pooled.cpu())
     return {name: torch.cat(p).numpy() for name, p in parts.items()}
 

@@ -22,6 +22,9 @@ from torch.nn import functional as F
 from sdn_lib import devices, files
 from sdn_lib.errors import SDNError, near
 
+INCEPTION = "weights-inception-2015-12-05-6726825d"
+"""The name of torch-fidelity's weights, which ends as their SHA-256 begins."""
+
 
 def inception_network(weights: str | Path | None = None) -> nn.Module:
     """Return torch-fidelity's Inception, its weights from a file or downloaded on first use.
@@ -30,8 +33,12 @@ def inception_network(weights: str | Path | None = None) -> nn.Module:
     """
     if importlib.util.find_spec("torch_fidelity") is None:
         raise SDNError("torch-fidelity is missing: pip install -e .[metrics]")
-    if weights is not None and not Path(weights).is_file():
-        raise SDNError(f"{weights} is missing: name torch-fidelity's pt_inception file")
+    if weights is not None:
+        if not Path(weights).is_file():
+            raise SDNError(f"{weights} is missing: name torch-fidelity's {INCEPTION}.pth")
+        # It is unpickled, which could run whatever another file holds.
+        if not files.checksum(weights).startswith(INCEPTION.rpartition("-")[2]):
+            raise SDNError(f"{weights} is not torch-fidelity's {INCEPTION}.pth: download it again")
     return _Inception(weights)
 
 
@@ -48,7 +55,7 @@ class _Inception(nn.Module):
         except OSError as error:
             raise SDNError(
                 f"Inception's weights could not be had ({error}): download torch-fidelity's "
-                "pt_inception-2015-12-05 file and name it"
+                f"{INCEPTION}.pth and name it"
             ) from None
         state = self.network.state_dict()
         digest = hashlib.sha256(b"".join(t.numpy().tobytes() for t in state.values()))

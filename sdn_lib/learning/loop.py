@@ -22,14 +22,13 @@ from torch import Tensor, nn
 
 from sdn_lib import devices, fast, processes
 from sdn_lib.distillation import LayerLosses
-from sdn_lib.errors import SDNError, near
+from sdn_lib.errors import SDNError
 from sdn_lib.learning import checkpoints, log
 from sdn_lib.learning.schedule import learning_rate, tensorflow_epsilon
 from sdn_lib.profiles import TrainConfig
 from sdn_lib.progress import Progress
 from sdn_lib.randomness import Numbered
 
-PRECISIONS = ("fp32", "bf16")
 EPSILON = 1e-8
 
 
@@ -71,9 +70,6 @@ def fit(
     a weight is no longer finite, and when memory does not suffice. The optimiser is Adam, with
     epsilon where TensorFlow has it.
     """
-    if config.precision not in PRECISIONS:
-        hint = near(config.precision, PRECISIONS)
-        raise SDNError(f"unknown precision {config.precision!r}: {hint}")
     device = devices.best()
     if device.type == "cpu":
         fast.keep_freed_memory()
@@ -235,11 +231,12 @@ def _batches(
     """
     seed = config.seed if config.streams == "labelled" else Numbered(config.seed)
     rank, world = processes.rank(), processes.count()
+    pinned = device.type == "cuda"  # elsewhere a copy may outlive what it is made from
 
     def read(step: int) -> dict[str, Tensor]:
         sample = task.sample(step, seed, config.batch)
         parts = {key: value[rank::world] for key, value in sample.items()}
-        if device.type == "cuda":
+        if pinned:
             parts = {key: value.pin_memory() for key, value in parts.items()}
         return parts
 
@@ -254,7 +251,7 @@ def _batches(
             parts = waiting.popleft().result()
             if later is not None:
                 waiting.append(reader.submit(read, later))
-            yield {key: value.to(device, non_blocking=True) for key, value in parts.items()}
+            yield {key: value.to(device, non_blocking=pinned) for key, value in parts.items()}
 
 
 def _shareable(task: Task, config: TrainConfig, world: int) -> None:
@@ -266,8 +263,8 @@ def _shareable(task: Task, config: TrainConfig, world: int) -> None:
     norms = nn.modules.batchnorm._BatchNorm
     if any(isinstance(module, norms) for module in task.modules()):
         raise SDNError(
-            "batch norm sees only its own process's part of a batch: use one process, or "
-            "network__student_norm=False"
+            "batch norm sees only its own process's part of a batch: train this with one process "
+            "first, or a student with network__student_norm=False"
         )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdn_lib import devices
 from sdn_lib.data import prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError
@@ -93,7 +94,7 @@ class TeacherFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (batch, 4 x channels of pool5)."""
-        return F.adaptive_avg_pool2d(self.teacher(images)["pool5"], 2).flatten(1)
+        return devices.average_cells(self.teacher(images)["pool5"], 2).flatten(1)
 
 
 class DistillationTask(Task):

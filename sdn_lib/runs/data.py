@@ -18,7 +18,7 @@ EVALUATORS = {"evaluator": "regnet", "second_evaluator": "densenet"}
 def dataset(profile: Profile) -> prepared.Prepared:
     """Return the profile's prepared data set, painting it first where it is not there yet.
 
-    Raises SDNError for photographs that are not prepared yet, or at another size.
+    Raises SDNError for photographs that are not prepared yet, at another size, or none of a split.
     """
     if profile.photos is None:
         return painted(profile.data)
@@ -34,6 +34,11 @@ def dataset(profile: Profile) -> prepared.Prepared:
             f"{folder} has pictures of {data.size} pixels, the profile wants "
             f"{profile.data.size}: prepare them again, or override data__size"
         )
+    for split in prepared.SPLITS:
+        if not len(data.indices(split)):
+            raise SDNError(
+                f"{folder} has no photographs to {split} on: prepare more of them, or other classes"
+            )
     return data
 
 

@@ -84,7 +84,7 @@ class PublishedText(nn.Module):
 
     def __init__(self, data: prepared.Prepared) -> None:
         super().__init__()
-        self.table = data.arrays["embeddings"]
+        self.table, self.checksum = data.arrays["embeddings"], data.checksum
         self.text_dim = self.table.shape[-1]
         self.places: dict[str, tuple[int, int]] = {}
         for row, lines in enumerate(data.captions):

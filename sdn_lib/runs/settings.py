@@ -9,9 +9,8 @@ from typing import Any
 
 from sdn_lib import distillation, files, processes
 from sdn_lib.errors import SDNError, near
-from sdn_lib.learning import checkpoints
 from sdn_lib.profiles import Profile, TrainConfig
-from sdn_lib.runs import published
+from sdn_lib.runs import published, weights
 from sdn_lib.runs.data import EVALUATORS, dataset, own_birds
 
 NEEDS = {
@@ -74,7 +73,7 @@ def expected_config(name: str, profile: Profile) -> dict[str, Any]:
     network = {key: getattr(profile.network, key) for key in NETWORK[name]}
     settings: dict[str, dict] = {"data": {}, "network": {name: network}, "training": {}}
     if name == "teacher" and profile.network.teacher_weights:
-        network["sha256"] = checkpoints.read_meta(published.teacher_file(profile))["sha256"]
+        network["sha256"] = weights.read_meta(published.teacher_file(profile))["sha256"]
         return settings
     settings["data"][name] = _data_facts(name, profile)
     if name == "teacher" and profile.photo_teacher:

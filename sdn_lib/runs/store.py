@@ -63,7 +63,10 @@ FILES = ("config.json", "log.jsonl", "weights.safetensors")
 
 @dataclass
 class Run:
-    """A trained network: `model` in evaluation mode, `how` it came, its log and its folder."""
+    """A trained network: `model` in evaluation mode, `how` it came, its log and its folder.
+
+    `file` has its weights where these are not the folder's own.
+    """
 
     name: str
     model: Any
@@ -71,6 +74,14 @@ class Run:
     log: list[dict]
     config: dict[str, Any]
     folder: Path
+    file: Path | None = None
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of its weights' file, or of the data with which its embeddings came."""
+        if isinstance(self.model, published.PublishedText):
+            return self.model.checksum
+        return files.checksum(self.file or self.folder / FILES[-1])
 
 
 @devices.own_defaults()
@@ -80,12 +91,8 @@ def get(name: str, profile: Profile) -> Run:
     A run whose saved config differs from the profile's is another run: in the profile's own
     folder that is an error that names the setting, among the shipped ones it is passed over.
     """
-    if name == "teacher" and profile.network.teacher_weights:
-        model, path = published.teacher_of(profile), published.teacher_file(profile)
-        return Run(name, model, "converted", [], checkpoints.read_meta(path), path.parent)
-    if name == "text" and published.has_embeddings(profile):
-        data = dataset(profile)
-        return Run(name, published.PublishedText(data), "published", [], {}, data.folder)
+    if elsewhere := _from_elsewhere(name, profile):
+        return elsewhere
     if processes.count() > 1:
         return _found(name, profile) or _train(name, profile)
     found = _found(name, profile)
@@ -103,19 +110,39 @@ def student(name: str, profile: Profile) -> Run:
     return get(name, profile)
 
 
+def _from_elsewhere(name: str, profile: Profile) -> Run | None:
+    """Return a converted teacher or published embeddings, where the profile has them."""
+    if name == "teacher" and profile.network.teacher_weights:
+        model, path = published.teacher_of(profile), published.teacher_file(profile)
+        return Run(name, model, "converted", [], checkpoints.read_meta(path), path.parent, path)
+    if name == "text" and published.has_embeddings(profile):
+        data = dataset(profile)
+        return Run(name, published.PublishedText(data), "published", [], {}, data.folder)
+    return None
+
+
+def _own(name: str, profile: Profile) -> Run | None:
+    """Return the finished run in the profile's own folder, or None; SDNError for other settings."""
+    own = profile.runs / name
+    if not (own / FILES[-1]).exists():
+        return None
+    found = _read_config(own)["settings"]
+    if difference := first_difference(found, expected_config(name, profile)):
+        raise SDNError(
+            f"{own} was trained with other settings ({difference}): delete it, or choose "
+            "another output_dir"
+        )
+    return load(name, profile, own)
+
+
 def _found(name: str, profile: Profile) -> Run | None:
     """Return a run that the profile's own folder holds, or the shipped ones; None for none."""
+    if own := _own(name, profile):
+        return own
     expected = expected_config(name, profile)
-    own = profile.runs / name
-    if (own / "weights.safetensors").exists():
-        difference = first_difference(_read_config(own)["settings"], expected)
-        if difference:
-            raise SDNError(
-                f"{own} was trained with other settings ({difference}): delete it, or choose "
-                "another output_dir"
-            )
-        return load(name, profile, own)
     for shipped in sorted(profile.shipped.glob(f"*/{name}")):
+        if not (shipped / FILES[-1]).exists():
+            continue  # left by a copy that was cut off
         if not first_difference(_read_config(shipped)["settings"], expected):
             return load(name, profile, shipped)
     return None
@@ -149,11 +176,17 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def train(name: str, profile: Profile) -> Run:
     """Train a run (and whatever it needs and cannot be loaded) and save it with the profile's own.
 
-    An unfinished training found there is resumed.
+    An unfinished training found there is resumed, a finished one loaded. Raises SDNError for a
+    finished one of other settings, and for a run that the profile has from elsewhere.
     """
     train_config(name, profile)
+    if _from_elsewhere(name, profile):
+        raise SDNError(
+            f"profile {profile.name!r} has its {name} from elsewhere, so it is not trained: see "
+            "network__teacher_weights, or the embeddings that came with the photographs"
+        )
     with files.alone(profile.runs / name) if processes.count() == 1 else nullcontext():
-        return _train(name, profile)
+        return _own(name, profile) or _train(name, profile)
 
 
 def _train(name: str, profile: Profile) -> Run:
@@ -200,10 +233,16 @@ def _train(name: str, profile: Profile) -> Run:
 
 
 def keep(found: Mapping[str, Run], folder: Path, also: Sequence[str] = ()) -> None:
-    """Copy runs into `folder`, each into a folder of its name, with files that some have `also`."""
+    """Copy runs into `folder`, each into a folder of its name, with files that some have `also`.
+
+    The weights come last, and old ones go first: no run has the settings of another.
+    """
     for name, run in found.items():
-        for path in (run.folder / part for part in (*FILES, *also)):
-            if path.exists() and run.folder != folder / name:
+        if run.folder == folder / name:
+            continue
+        (folder / name / FILES[-1]).unlink(missing_ok=True)
+        for path in (run.folder / part for part in (*also, *FILES)):
+            if path.exists():
                 with files.writing(folder / name / path.name) as partial:
                     shutil.copyfile(path, partial)
 
@@ -243,6 +282,8 @@ def make_task(
     text encoder its embeddings are calibrated. `data` are other pictures of the same captions.
     """
     settings = train_config(name, profile)
+    if settings.batch < 2 and (name not in STUDENTS or profile.network.student_norm):
+        raise SDNError(f"{name}.batch is 1: what it learns compares pictures, give it 2 or more")
     if data is None:
         data = data_of(name, profile, whole)
     needs = {need: get(need, profile) for need in NEEDS[name]}
@@ -304,8 +345,7 @@ def embeddings(profile: Profile) -> np.ndarray:
     if run.how == "published":
         return data.arrays["embeddings"]
     path = profile.runs / "embeddings.safetensors"
-    encoder = files.checksum(run.folder / "weights.safetensors")
-    key = {"data": data.checksum, "encoder": encoder}
+    key = {"data": data.checksum, "encoder": run.checksum}
 
     def embed() -> Tensor:
         lines = [line for lines in data.captions for line in lines]

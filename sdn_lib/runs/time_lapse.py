@@ -74,7 +74,9 @@ def read_time_lapse(folder: Path) -> tuple[dict[int, np.ndarray], list[str], lis
         raise SDNError(f"{path} lists no captions, steps or rows: {remedy}")
     count = len(captions)
     size = sheet.shape[1] // max(1, count)
-    if not count or sheet.shape[:2] != (len(steps) * size, count * size):
+    # A picture that was written just before a kill has a row that the list lacks.
+    heights = (len(steps) * size, (len(steps) + 1) * size)
+    if not count or sheet.shape[1] != count * size or sheet.shape[0] not in heights:
         raise SDNError(f"{path} and {picture} do not belong together: {remedy}")
     frames = {
         step: np.stack(np.split(sheet[row * size : (row + 1) * size], count, 1))

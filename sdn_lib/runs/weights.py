@@ -113,10 +113,8 @@ def load(path: str | Path, pooling: str = "avg", preprocessing: str | None = Non
     `preprocessing` is the one recorded there unless it is named; only 'authors' may differ from
     it, for that is what the authors' code does. Raises SDNError otherwise.
     """
-    meta = checkpoints.read_meta(path)
-    recorded = meta.get("preprocessing")
-    if recorded is None:
-        raise SDNError(f"{path} does not say how its weights see pictures: make it with convert")
+    meta = read_meta(path)
+    recorded = meta["preprocessing"]
     if preprocessing not in (None, recorded, "authors"):
         raise SDNError(
             f"{path} was trained with preprocessing {recorded!r}, not {preprocessing!r}: leave it "
@@ -126,6 +124,14 @@ def load(path: str | Path, pooling: str = "avg", preprocessing: str | None = Non
     teacher = Teacher(depth, 1.0, pooling, preprocessing or recorded)
     checkpoints.load_weights(path, teacher)
     return teacher.freeze()
+
+
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """Return what `convert` noted in a file; SDNError for a file that it did not write."""
+    meta = checkpoints.read_meta(path)
+    if "preprocessing" not in meta or "sha256" not in meta:
+        raise SDNError(f"{path} does not say how its weights see pictures: make it with convert")
+    return meta
 
 
 def read_state_dict(path: str | Path) -> list[tuple[Tensor, Tensor]]:

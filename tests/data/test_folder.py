@@ -197,6 +197,15 @@ def test_the_table_too_may_have_other_capitals(root):
     assert folder.read(root).names == ["a/one.png", "two.jpg"]
 
 
+def test_a_picture_has_one_name_however_its_path_is_written(root, monkeypatch):
+    monkeypatch.chdir(root.parent)
+    for written in (root.resolve() / "two.jpg", "../mine/two.jpg", "a/../two.jpg"):
+        (root / "captions.csv").write_text(TABLE.replace("two.jpg", str(written)))
+        reading = folder.read("mine")
+        assert reading.names == ["a/one.png", "two.jpg"], written
+        assert reading.images[1].is_file()
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -76,6 +76,7 @@ def test_a_damaged_file_is_named(tmp_path, file):
     [
         (lambda g: g["captions"].pop(), "captions has 5 rows"),
         (lambda g: g["captions"].__setitem__(2, ["fine", " "]), "'bird_2' has no caption"),
+        (lambda g: g["captions"].__setitem__(2, ["one"] * 9), "'bird_2' has 9 captions, 'bird_0'"),
         (lambda g: g["names"].__setitem__(1, "bird_0"), "'bird_0' stands twice"),
         (lambda g: g["splits"].__setitem__(1, "tset"), "did you mean 'test'"),
         (lambda g: g.update(images=g["images"][:5]), "5 images came"),

@@ -24,9 +24,15 @@ def test_the_stored_rows_fall_back_to_the_books(home, p, monkeypatch):
     monkeypatch.setattr(results, "rows_folder", lambda p: folder.with_name(p.name))
     folder.mkdir(parents=True)
     for seed in (0, 1):
-        (folder / f"high_mid-{seed}.json").write_text(json.dumps({"seed": seed}))
+        made = {"settings": {"row": {}, "seed": seed}}
+        (folder / f"high_mid-{seed}.json").write_text(json.dumps(made))
     found = results.stored_rows(p)
-    assert [f["seed"] for f in found["high_mid"]] == [0, 1] and list(found) == ["high_mid"]
+    assert list(found) == ["high_mid"]
+    assert [f["settings"]["seed"] for f in found["high_mid"]] == [0, 1]
+    for damage in ({}, {"settings": []}, {"settings": {"seed": 2}}):
+        (folder / "high_mid-2.json").write_text(json.dumps(damage))
+        with pytest.raises(SDNError, match="high_mid-2.json does not say which row.*delete it"):
+            results.stored_rows(p)
 
 
 def test_a_row_spends_its_budget(p, home):

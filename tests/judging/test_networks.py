@@ -16,6 +16,9 @@ def test_inception_without_its_package_or_weights(monkeypatch, tmp_path):
     monkeypatch.setattr(networks.importlib.util, "find_spec", lambda _: True)
     with pytest.raises(SDNError, match="absent.pth is missing"):
         networks.inception_network(tmp_path / "absent.pth")
+    (tmp_path / "other.pth").write_bytes(b"weights of something else")
+    with pytest.raises(SDNError, match="other.pth is not torch-fidelity's weights-inception"):
+        networks.inception_network(tmp_path / "other.pth")
 
 
 def test_efficientnet_tells_pictures_apart():

@@ -172,9 +172,9 @@ def test_bad_settings_are_named(tmp_path):
     with pytest.raises(SDNError, match="batch 21 is larger than the 20"):
         learning.fit(Line(), TrainConfig(steps=1, batch=21))
     with pytest.raises(SDNError, match="did you mean 'warmup_cosine'"):
-        learning.learning_rate(TrainConfig(steps=1, schedule="warmup"), 0)
+        TrainConfig(steps=1, schedule="warmup")
     with pytest.raises(SDNError, match="unknown precision 'fp16'"):
-        learning.fit(Line(), TrainConfig(steps=1, batch=4, precision="fp16"))
+        TrainConfig(steps=1, batch=4, precision="fp16")
     entry = json.dumps({"step": 1, "total": 2.0})
     for damage, said in (("{", "is no JSON"), ("null", "is no record"), ("{}", "is no record")):
         (tmp_path / "log.jsonl").write_text(f"{entry}\n{damage}\n")

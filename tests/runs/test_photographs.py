@@ -10,8 +10,11 @@ import pytest
 import torch
 from small_photographs import SIZE, prepare, profile_of
 
-from sdn_lib import experiments, learning, profiles, runs
+from sdn_lib import experiments, files, learning, profiles, runs
+from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
+from sdn_lib.experiments import showcase
+from sdn_lib.learning import checkpoints
 from sdn_lib.runs import weights
 from sdn_lib.teacher import Teacher
 
@@ -79,7 +82,7 @@ def test_an_epoch_is_every_pair(p):
     assert len(set(seen)) == task.size
 
 
-def test_published_embeddings_are_looked_up(home, teacher_file):
+def test_published_embeddings_are_looked_up(home, teacher_file, monkeypatch):
     data = prepare(home / "published", embeddings=True)
     p = profile_of(
         home / "published",
@@ -99,6 +102,36 @@ def test_published_embeddings_are_looked_up(home, teacher_file):
     table = torch.from_numpy(np.array(data.arrays["embeddings"])).flatten(0, 1)
     assert all((table == line).all(1).any() for line in sample["text"])
     assert runs.get("stage_one", p).how == "trained"
+    assert text.checksum == data.checksum
+    assert runs.get("teacher", p).checksum == files.checksum(teacher_file)
+    for name in ("text", "teacher"):
+        with pytest.raises(SDNError, match=f"has its {name} from elsewhere"):
+            runs.train(name, p)
+    monkeypatch.setattr(showcase, "read_own_captions", lambda profile: ["a new caption"])
+    with pytest.raises(SDNError, match="read no captions of our own"):
+        showcase.publish(p)
+
+
+def test_weights_that_nobody_converted_are_named(home, p):
+    other = home / "other.safetensors"
+    checkpoints.save(other, {"weight": torch.zeros(1)}, {"name": "teacher"})
+    network = dataclasses.replace(p.network, teacher_weights=str(other))
+    with pytest.raises(SDNError, match="other.safetensors does not say how.*make it with convert"):
+        runs.expected_config("stage_one", dataclasses.replace(p, network=network))
+
+
+def test_photographs_of_one_split_are_named(home):
+    data = prepare(home / "whole")
+    prepared.write(
+        home / "half",
+        images=np.asarray(data.images),
+        captions=data.captions,
+        class_ids=data.class_ids,
+        names=data.names,
+        splits=["train"] * len(data),
+    )
+    with pytest.raises(SDNError, match="half has no photographs to test on"):
+        runs.dataset(profile_of(home / "half"))
 
 
 def test_what_does_not_fit_is_named(home, p):

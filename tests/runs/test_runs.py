@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -187,6 +187,45 @@ def test_time_lapse_can_be_read_back(p, trained):
     encoder, student = trained["text"].model, trained["stage_two"].model
     last = runs.paint(student, encoder, captions).permute(0, 2, 3, 1).numpy()
     assert np.abs(last * 255 - frames[p.stage_two.steps]).max() <= 3, "float16 against float32"
+
+
+def test_a_time_lapse_may_have_a_row_more_than_its_list(p, trained, tmp_path):
+    for name in ("time_lapse.png", "time_lapse.json"):
+        shutil.copy(trained["stage_two"].folder / name, tmp_path)
+    whole, _, _ = runs.read_time_lapse(tmp_path)
+    facts = json.loads((tmp_path / "time_lapse.json").read_text())
+    for fewer in (1, 2):
+        listed = facts | {"steps": facts["steps"][:-fewer]}
+        (tmp_path / "time_lapse.json").write_text(json.dumps(listed))
+        with nullcontext() if fewer == 1 else pytest.raises(SDNError, match="belong together"):
+            found, _, _ = runs.read_time_lapse(tmp_path)
+            assert list(found) == facts["steps"][:-1]
+            assert all(np.array_equal(found[step], whole[step]) for step in found)
+
+
+def test_a_finished_training_is_not_done_again(p, trained, home, capsys):
+    again = runs.train("teacher", p)
+    assert again.how == "loaded" and again.folder == trained["teacher"].folder
+    longer = dataclasses.replace(p, teacher=dataclasses.replace(p.teacher, steps=30))
+    with pytest.raises(SDNError, match="trained with other settings.*steps is 20, wanted 30"):
+        runs.train("teacher", longer)
+
+
+def test_a_copy_that_was_cut_off_is_no_run(p, trained, home):
+    shipped = home / "results" / "smoke" / "text"
+    runs.keep({"text": trained["text"]}, shipped.parent)
+    elsewhere = dataclasses.replace(p, output_dir=str(home / "cut"))
+    runs.keep({"teacher": trained["teacher"]}, home / "cut")
+    assert runs.get("text", elsewhere).folder == shipped
+    (shipped / "weights.safetensors").unlink()
+    assert runs.get("text", elsewhere).how == "trained"
+    shutil.rmtree(shipped)
+
+
+def test_a_batch_of_one_is_refused_before_it_is_trained(p):
+    alone = dataclasses.replace(p, stage_one=dataclasses.replace(p.stage_one, batch=1))
+    with pytest.raises(SDNError, match="stage_one.batch is 1: .*2 or more"):
+        runs.make_task("stage_one", alone)
 
 
 def test_other_settings_are_another_run(p, trained):

@@ -133,7 +133,10 @@ class _Pictures:
             if os.path.isfile(path):
                 if not path.resolve().is_relative_to(self._inside):
                     break
-                return self.root / os.path.normpath(name)
+                within = os.path.relpath(path, self.root)
+                if within.startswith(os.pardir):  # it was named by a link's way
+                    within = str(path.resolve().relative_to(self._inside))
+                return self.root / within
         if not (self.root / name).resolve().is_relative_to(self._inside):
             raise SDNError(f"{where}: {image!r} lies outside {self.root}: move it inside")
         found = self._alike[_folded(os.path.normpath(name))]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sdn_lib import config, learning, profiles, runs, student, teacher, text, vgg
+from sdn_lib import config, profiles, runs, student, teacher, text, vgg
 from sdn_lib.errors import SDNError
 from sdn_lib.profiles import DataConfig, EvaluationConfig, NetworkConfig, Profile, TrainConfig
 

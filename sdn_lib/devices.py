@@ -123,7 +123,6 @@ def own_defaults() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-@functools.cache
 def average_cells(x: Tensor, cells: int) -> Tensor:
     """Return activations (n, channels, h, w) averaged to (n, channels, cells, cells).
 
@@ -135,6 +134,7 @@ def average_cells(x: Tensor, cells: int) -> Tensor:
     return F.adaptive_avg_pool2d(x, cells)
 
 
+@functools.cache
 def has_bf16(device: torch.device) -> bool:
     """Say whether a device computes in bf16 itself; others imitate it, several times slower."""
     if device.type == "cpu":

@@ -54,6 +54,12 @@ def peak_memory() -> Iterator[dict[str, int]]:
         thread.join()
 
 
+def cores() -> int:
+    """Return how many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def hardware() -> dict[str, Any]:
     """Return what the machine is: processor, cores, memory in bytes, accelerators by name."""
     import psutil
@@ -63,7 +69,6 @@ def hardware() -> dict[str, Any]:
     if info.exists():
         found = re.search(r"model name\s*:\s*(.+)", info.read_text())
         model = found.group(1) if found else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     accelerators: list[str] = []
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
@@ -73,7 +78,7 @@ def hardware() -> dict[str, Any]:
         accelerators = ["Apple GPU (MPS)"]
     return {
         "processor": model.strip(),
-        "cores": cores,
+        "cores": cores(),
         "memory_bytes": psutil.virtual_memory().total,
         "accelerators": accelerators,
         "system": f"{platform.system()} {platform.machine()}",

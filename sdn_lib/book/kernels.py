@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sdn_lib import files, profiles
-from sdn_lib.data.parallel import check_processes
 from sdn_lib.errors import SDNError
+from sdn_lib.machine import cores
 
 # What a user's shell or profile could change in a kernel.
 UNSET = (
@@ -55,7 +55,7 @@ def kernel_environment(root: Path, share: int = 1) -> Iterator[None]:
         "SDN_STATIC": "1",
     }
     if share > 1:
-        values["OMP_NUM_THREADS"] = str(max(1, check_processes(None) // share))
+        values["OMP_NUM_THREADS"] = str(max(1, cores() // share))
     before = {key: os.environ.get(key) for key in values}
     try:
         _set(values)

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from sdn_lib.errors import SDNError
+from sdn_lib.machine import cores
 
 AHEAD = 3
 """Results a process that may wait for an earlier one."""
@@ -30,8 +31,7 @@ def check_processes(processes: int | None) -> int:
     Raises SDNError for a number below 1.
     """
     if processes is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
+        return cores()
     if type(processes) is not int or processes < 1:
         raise SDNError(f"processes={processes!r}: give 1 or more, or leave it out for one a core")
     return processes

@@ -16,7 +16,7 @@ PYTEST = $(BIN)/python -m pytest --junitxml=_build/reports/$(1).xml
 
 # CPU=1 leaves NVIDIA's packages out of the lock. It needs PyTorch's own index of CPU builds:
 #   make book CPU=1 PIP_EXTRA_INDEX_URL=(the address that pytorch.org gives for pip and CPU)
-ifdef CPU
+ifeq ($(CPU),1)
 DROP := ^(nvidia-|cuda-|triton==)
 else
 DROP := ^$$
@@ -61,7 +61,7 @@ rehearsal: setup
 	@test -n "$(IMAGES)" -a -n "$(CAPTIONS)" || \
 	  { echo "error: name two archives: make rehearsal IMAGES=birds.tgz CAPTIONS=captions.tgz" >&2; exit 1; }
 	$(BIN)/python data_scripts/fetch_birds.py data/raw/birds-rehearsal --subset \
-	  --parts images captions --from-file images=$(IMAGES) --from-file captions=$(CAPTIONS)
+	  --parts images captions --from-file images="$(IMAGES)" --from-file captions="$(CAPTIONS)"
 	$(BIN)/python data_scripts/prepare.py birds data/raw/birds-rehearsal data/birds-rehearsal \
 	  --size 64 --crop --subset
 	$(BIN)/sdn reproduce --profile rehearsal --chapters 8
@@ -74,8 +74,8 @@ birds64 flowers64: setup
 	  { echo "error: name the archives: make $@ IMAGES=... CAPTIONS=... (and for flowers LABELS=...)" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --editable '.[metrics]'
 	$(BIN)/python data_scripts/fetch_$(@:64=).py data/raw/$@ --subset \
-	  --parts images captions $(if $(LABELS),labels --from-file labels=$(LABELS)) \
-	  --from-file images=$(IMAGES) --from-file captions=$(CAPTIONS)
+	  --parts images captions $(if $(LABELS),labels --from-file labels="$(LABELS)") \
+	  --from-file images="$(IMAGES)" --from-file captions="$(CAPTIONS)"
 	$(BIN)/python data_scripts/prepare.py $(@:64=) data/raw/$@ data/$(@:64=)-64 --size 64 --subset $(ARGUMENTS)
 	at=data/raw/$@/CUB_200_2011/attributes; test -d $$at || at=; \
 	  $(BIN)/sdn evaluate --profile $@ --json _build/$@/evaluation.json $${at:+--attributes $$at}
@@ -133,11 +133,16 @@ setup:
 	if ! test -e $(VENV)/pyvenv.cfg; then \
 	  test -z "$$(ls -A $(VENV) 2>/dev/null)" || fail "$(VENV) is no environment of make setup: move it away"; \
 	  why=none; \
+	elif test -z "$$made"; then fail "$(VENV) is no environment of make setup: move it away"; \
 	elif test "$$made" != "$$at"; then why="it was made as $$made"; \
 	elif test -z "$$has"; then why="its Python or pip does not start"; \
 	elif test "$$has" != "$$was"; then why="its Python was $$was and is $$has"; \
 	elif test -n "$$asked" && test "$$asked" != "$$has"; then why="its Python is $$has, not $$asked"; \
 	fi; \
+	test -n "$$why" || test "$$(cat $(READY) 2>/dev/null)" != "$$want" || exit 0; \
+	mkdir -p _build; mkdir _build/.setup 2>/dev/null \
+	  || fail "another make is setting up (if none is: rmdir _build/.setup)"; \
+	trap 'rmdir _build/.setup' EXIT; trap 'exit 130' INT TERM; \
 	if test -n "$$why"; then \
 	  test "$$why" = none || echo "$(VENV) is made anew: $$why"; \
 	  base=$$("$(PYTHON)" -c 'import sys; print(sys.version_info >= (3, 11) and sys._base_executable or "")') \
@@ -146,10 +151,12 @@ setup:
 	  "$$base" -m venv --clear "$$at" \
 	    || fail "$(PYTHON) makes no virtual environment: install its venv module (Debian: python3-venv)"; \
 	fi; \
-	test "$$(cat $(READY) 2>/dev/null)" != "$$want" || exit 0; \
 	grep -vE '$(DROP)' requirements.lock > $(VENV)/requirements.txt; \
 	$(INSTALL) -r $(VENV)/requirements.txt && $(INSTALL) --editable . || exit 1; \
 	test -x $(BIN)/sdn || fail "pip installed elsewhere: look for target, prefix or root in 'pip config list'"; \
+	if test '$(CPU)' = 1 && grep -q '^torch==' requirements.lock; then $(BIN)/python -c 'import torch' || \
+	  fail "CPU=1 wants PyTorch's index of CPU builds in PIP_EXTRA_INDEX_URL: rm -rf $(VENV), then again"; \
+	fi; \
 	printf '%s\n' "$$want" > $(READY)
 
 lock: setup
@@ -159,7 +166,7 @@ lock: setup
 
 serve:
 	@test -e _build/html/index.html || { echo "error: there is no book yet: make book" >&2; exit 1; }
-	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 clean:
 	rm -rf _build/html _build/html.old _build/.*.partial _build/render _build/jupyter _build/tools _build/reports

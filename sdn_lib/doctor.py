@@ -80,7 +80,8 @@ def examine(root: Path | None = None, report: Callable[[str], None] = print) -> 
             add("ok", f"trained {name}, {gigabytes(weights.stat().st_size)}")
         else:
             add("absent", f"trained {name}: chapters train it, or `sdn train {name}`")
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    browsers = ("chromium", "chromium-browser", "google-chrome")
+    browser = next(filter(None, map(shutil.which, browsers)), None)
     add("ok" if browser else "absent", "Chromium, which the tests of the rendered book open")
     return 1 if missing else 0
 

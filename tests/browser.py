@@ -25,8 +25,16 @@ FLAGS = (
 
 def executable() -> str | None:
     """Return the path of a Chromium, or None."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, map(shutil.which, names)), None)
+    return unsnapped("chromium", "chromium-browser", "google-chrome")
+
+
+def unsnapped(*names: str) -> str | None:
+    """Return the path of the first of these programs that is no snap: those see another /tmp."""
+    for path in filter(None, map(shutil.which, names)):
+        with open(path, "rb") as file:
+            if Path(path).resolve().name != "snap" and b"/snap/bin/" not in file.read(4096):
+                return path
+    return None
 
 
 def end(process: subprocess.Popen) -> None:

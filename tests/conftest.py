@@ -19,6 +19,10 @@ from sdn_lib.book import dependencies
 ROOT = Path(__file__).resolve().parent.parent
 # Tests run on the CPU, but for those that ask for a device.
 os.environ[devices.VARIABLE] = "cpu"
+# A hook or an alias points git to the user's own repository; their settings may want signatures.
+for name in [name for name in os.environ if name.startswith("GIT_")]:
+    del os.environ[name]
+os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
 
 
 def pytest_configure(config: pytest.Config) -> None:

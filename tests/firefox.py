@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -24,7 +23,7 @@ SETTINGS = {
 
 def executable() -> str | None:
     """Return the path of a Firefox, or None."""
-    return shutil.which("firefox-esr") or shutil.which("firefox")
+    return browser.unsnapped("firefox-esr", "firefox")
 
 
 class Firefox:
@@ -51,7 +50,7 @@ class Firefox:
                 self._socket = socket.create_connection(("127.0.0.1", port), timeout=90)
                 break
             except OSError:
-                if time.monotonic() > deadline:
+                if self._process.poll() is not None or time.monotonic() > deadline:
                     self._process.kill()
                     raise
                 time.sleep(0.2)

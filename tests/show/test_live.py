@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 
 import browser
 import firefox
 import numpy as np
 import pytest
 import torch
+from matplotlib import colormaps
 
 from sdn_lib import profiles, runs
 from sdn_lib.book import try_it
@@ -27,7 +29,7 @@ ODD = [
     "a red 🐦 bird, cafe\u0301 and café",
     "A RED FINCH\nwith two lines\tand a tab",
     "  ... ",
-    "\ud83d\udc26",
+    "a \ud83d bird",  # half a sign
 ]
 
 
@@ -212,6 +214,78 @@ def test_the_address_holds_a_caption(window, page):
     window.call("Page.navigate", url=f"{page.as_uri()}#caption=a%20green%20owl")
     window.run("new Promise((done) => setTimeout(done, 300))")
     assert window.run("document.querySelector('.sdn-live-caption').value") == "a green owl"
+    said = window.run("document.querySelector('.sdn-live-status').textContent")
+    assert said.startswith("Press Paint to see this caption")
+    window.call("Page.navigate", url=page.as_uri())
+
+
+def test_what_is_saved_is_named_by_what_is_painted(window):
+    paint(window, "a red bird, on snow!")
+    name = """(() => {{
+      let name = "";
+      HTMLAnchorElement.prototype.click = function () {{ name = this.download; }};
+      document.querySelector(".sdn-live-caption").value = "typed since";
+      document.querySelector(".sdn-live").dataset.painted = {};
+      document.querySelector(".sdn-live-save").click();
+      return name;
+    }})()"""
+    assert window.run(name.format(json.dumps("a red bird, on snow!"))) == "a-red-bird-on-snow.png"
+    assert window.run(name.format(json.dumps("красная"))) == "bird.png"
+
+
+def test_a_caption_that_is_cleared_stops_the_bar(window):
+    hidden = window.run(
+        """(async () => {
+          const sdn = document.querySelector(".sdn-live"), form = sdn.querySelector("form");
+          form.requestSubmit();
+          const bar = sdn.querySelector("progress"), begun = performance.now();
+          while (bar.hidden && performance.now() - begun < 30000) {
+            await new Promise((done) => setTimeout(done, 5));
+          }
+          sdn.querySelector(".sdn-live-caption").value = "";
+          form.requestSubmit();
+          await new Promise((done) => setTimeout(done, 500));
+          return bar.hidden;
+        })()"""
+    )
+    assert hidden
+
+
+def test_a_worker_that_dies_is_told_and_begun_again(window):
+    window.run(
+        """window.Fine = Worker;
+        window.Worker = function () {
+          return new Fine(URL.createObjectURL(new Blob(["throw new Error()"])));
+        }"""
+    )
+    said = paint(window, "a bird", wait="sdn.querySelector('.sdn-live-trouble')")["status"]
+    assert said == "the painter could not work in this browser: try another one"
+    window.run("window.Worker = window.Fine")
+    assert paint(window, "a bird")["status"].startswith("Painted")
+
+
+def test_a_second_box_of_a_page_works_too(window):
+    """A box that the browser meets after the first one's files have come."""
+    ready = window.run(
+        """(async () => {
+          const first = document.querySelector(".sdn-live"), second = first.cloneNode(true);
+          delete second.dataset.ready;
+          document.body.append(second);
+          const tag = document.createElement("script");
+          tag.src = first.querySelector("script").src;
+          document.body.append(tag);
+          await new Promise((done) => setTimeout(done, 500));
+          return second.dataset.ready;
+        })()"""
+    )
+    assert ready == "yes"
+
+
+def test_maps_of_layers_have_the_books_colours():
+    text = (Path(live.__file__).parent / "page.js").read_text(encoding="utf-8")
+    ramp = json.loads(re.search(r"const RAMP = (\[\[.*\]\]);", text)[1])
+    wanted = colormaps["viridis"](np.linspace(0, 1, len(ramp)))[:, :3] * 255
+    assert np.abs(np.array(ramp) - wanted).max() <= 1
 
 
 def test_damaged_weights_are_noticed(page, tmp_path):
@@ -225,6 +299,9 @@ def test_damaged_weights_are_noticed(page, tmp_path):
         window.open(tmp_path / "live" / "index.html")
         said = paint(window, "a bird", wait="sdn.querySelector('.sdn-live-trouble')")["status"]
         assert said == "the file of weights is damaged: load the page again"
+        path.write_text("<p>not found</p>")
+        said = paint(window, "a bird", wait="sdn.textContent.includes('text.js')")["status"]
+        assert said == "text.js is damaged: load the page again"
         path.unlink()
         said = paint(window, "a bird", wait="sdn.textContent.includes('missing')")["status"]
         assert "text.js is missing" in said
@@ -270,6 +347,8 @@ def test_the_box_shows_stills_in_a_notebook_and_a_form_on_a_page():
     assert shown == ["a bird", "another"] and "another" in view.children[1].value
     view.children[0].value = "bad"
     assert "caption 0 is empty" in view.children[1].value
+    view.children[0].value = "a ♥ bird"
+    assert "Note: " in view.children[1].value and "♥" in view.children[1].value
 
 
 def test_what_rounding_does_is_measured(networks, monkeypatch, p):

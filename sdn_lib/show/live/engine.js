@@ -3,6 +3,7 @@
 //
 // Numbers lie in Float32Arrays; a map of height x width x channels has its channels innermost, so
 // that what a kernel sees is a few runs of neighbours.
+// biome-ignore lint/correctness/noUnusedVariables: page.js makes the worker of its text.
 function sdnEngine(scope) {
   "use strict";
 
@@ -269,8 +270,4 @@ function sdnEngine(scope) {
       scope.postMessage({ job: data.job, failed: error.message });
     }
   };
-
-  return { networks, unpack, letters, encode, paint, nearest };
 }
-
-if (typeof module !== "undefined") module.exports = sdnEngine;

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import itertools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from sdn_lib.captions import CaptionWarning, remarks
 from sdn_lib.errors import SDNError
 from sdn_lib.runs import LABELS
 from sdn_lib.show import markup
@@ -59,11 +61,16 @@ class PaintBox:
 
         def show(stills: Mapping[str, np.ndarray], caption: str) -> None:
             panels = tuple(Panel(LABELS[name], (still,)) for name, still in stills.items())
-            view.value = markup.root(markup.panels(Frame(panels, caption), "a bird", "columns"))
+            notes = " ".join(f"Note: {remark}." for remark in remarks(caption))
+            frame = Frame(panels, caption, notes)
+            view.value = markup.root(markup.panels(frame, "a bird", "columns"))
 
         def typed(change: Mapping[str, Any]) -> None:
             try:
-                show(self.paint(change["new"]), change["new"])
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", CaptionWarning)  # noted beside the pictures
+                    stills = self.paint(change["new"])
+                show(stills, change["new"])
             except SDNError as error:
                 view.value = markup.alert(str(error))
 
@@ -121,12 +128,12 @@ def form(
         f'<p class="sdn-live-status" id="{status}" role="status"></p>'
         '<progress class="sdn-live-progress" aria-label="painted so far" hidden></progress>'
         f'<div class="sdn-live-pictures">{figures}</div>'
-        '<div class="sdn-live-reading" hidden><p class="sdn-live-read"></p>'
-        '<p class="sdn-live-notes"></p></div>'
+        '<div class="sdn-live-reading" hidden><p class="sdn-live-read"></p></div>'
+        '<p class="sdn-live-notes" role="status"></p>'
         '<div class="sdn-live-inside" hidden><div class="sdn-live-row">'
         f'<label>Look inside <select class="sdn-live-student">{options}</select></label>'
-        '<label class="sdn-live-wide">at <output class="sdn-live-name"></output>'
-        '<input class="sdn-live-layer" type="range" min="0" value="0" aria-label="layer"></label>'
+        '<div class="sdn-live-wide">at <output class="sdn-live-name" aria-live="off"></output>'
+        '<input class="sdn-live-layer" type="range" min="0" value="0" aria-label="layer"></div>'
         '</div><canvas class="sdn-live-map" role="img"></canvas></div>'
         '<div class="sdn-live-near" hidden><p>The training captions that the encoder takes to be '
         'most like it:</p><ul class="sdn-live-nearest"></ul></div>'

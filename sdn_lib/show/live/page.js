@@ -1,11 +1,14 @@
 // The student that paints in the reader's browser: what stands around engine.js. Pages hold a form
-// (widget.py makes it); nothing is loaded until the reader asks.
+// (form.py makes it); nothing is loaded until the reader asks.
 (() => {
   "use strict";
-  if (window.sdnLive?.ready) return;
+  if (window.sdnLive?.ready) {
+    window.sdnLive.begun.then(window.sdnLive.attachAll, () => {}); // a later box of the same page
+    return;
+  }
 
   const base = new URL(".", document.currentScript.src).href;
-  const live = { ready: true, waiting: {}, receive, describe, load, ask };
+  const live = { ready: true, waiting: {}, receive, describe, load, ask, attachAll };
   window.sdnLive = live;
   const NAMES = { baseline: "pixel-only", stage_one: "stage one", stage_two: "stage two" };
 
@@ -27,6 +30,16 @@
       if (data.failed) job.reject(new Error(data.failed));
       else job.resolve(data.done);
     };
+    // It could not start, or died with the networks that it held.
+    worker.onerror = () => {
+      worker.terminate();
+      worker = null;
+      for (const name of Object.keys(loaded)) delete loaded[name];
+      for (const { reject } of open.values()) {
+        reject(new Error("the painter could not work in this browser: try another one"));
+      }
+      open.clear();
+    };
   }
 
   function ask(question, made = () => {}, transfer = []) {
@@ -46,7 +59,7 @@
         tag.remove(); // with its text, which for networks is long
         resolve();
       };
-      tag.onerror = () => reject(new Error(`${tag.src} is missing: render the book again`));
+      tag.onerror = () => reject(new Error(`${tag.src} is missing or could not be loaded`));
       document.head.append(tag);
     });
   }
@@ -68,9 +81,10 @@
   function load(name) {
     loaded[name] = loaded[name] || (async () => {
       if (typeof DecompressionStream === "undefined") {
-        throw new Error("this browser is too old to unpack the networks: use one of 2023 or later");
+        throw new Error("this browser is too old to unpack the networks: use one of mid-2023 or later");
       }
       await script(name);
+      if (!live.waiting[name]) throw new Error(`${name}.js is damaged: load the page again`);
       const { header, packed } = live.waiting[name];
       delete live.waiting[name];
       const buffer = await unpack(packed);
@@ -82,7 +96,7 @@
     return loaded[name];
   }
 
-  // What manifest.js calls: {name: bytes} of the files that there are, and captions to begin with.
+  // What manifest.js calls: {sizes: {name: bytes}} of the files that there are.
   function describe(facts) {
     Object.assign(live, facts);
   }
@@ -140,7 +154,7 @@
   }
 
   // From dark to light, as in the book's other maps.
-  const RAMP = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];
+  const RAMP = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
   function colour(x) {
     const at = clamp(x) * (RAMP.length - 1), low = Math.min(RAMP.length - 2, Math.floor(at));
@@ -180,7 +194,10 @@
       const mine = ++turn, caption = box.value, began = performance.now();
       const stale = () => mine !== turn;
       clearTimeout(timer);
-      if (!caption.trim()) return say("Write at least one word.", true);
+      if (!caption.trim()) {
+        progress(1, 1);
+        return say("Write at least one word.", true);
+      }
       remember(caption);
       try {
         if (!asked) say(`Loading the networks, ${sizes()} …`);
@@ -213,36 +230,41 @@
         say(`Painted “${short(caption)}” in ${seconds.toFixed(1)} seconds.`);
         if (!live.sizes.nearest) return;
         await load("nearest");
-        if (!stale()) nearest(await ask({ ask: "nearest", text }));
+        if (stale()) return;
+        const found = await ask({ ask: "nearest", text });
+        if (!stale()) nearest(found);
       } catch (error) {
         if (!stale()) {
+          if (!painted.size) asked = false;
           progress(1, 1);
           say(error.message, true);
         }
       }
     }
 
-    const short = (text) => (text.length > 60 ? `${text.slice(0, 57)}…` : text);
+    function short(text) {
+      const signs = Array.from(text);
+      return signs.length > 60 ? `${signs.slice(0, 57).join("")}…` : text;
+    }
 
     // The caption as the encoder reads it: signs that it does not know, and what lies beyond its end.
     function marks(caption, places) {
       const signs = Array.from(caption.normalize("NFC"));
-      const shown = find("read");
-      shown.replaceChildren();
+      const runs = []; // of signs of one kind
       let unknown = 0;
       signs.forEach((sign, k) => {
         const lost = k >= places.length, strange = !lost && places[k] < 0;
         unknown += strange;
         const kind = lost ? "sdn-live-lost" : strange ? "sdn-live-unknown" : "";
-        const last = shown.lastChild;
-        if (last && last.className === kind) last.textContent += sign;
-        else {
-          const piece = document.createElement("span");
-          piece.className = kind;
-          piece.textContent = sign;
-          shown.append(piece);
-        }
+        if (runs.at(-1)?.kind === kind) runs.at(-1).signs.push(sign);
+        else runs.push({ kind, signs: [sign] });
       });
+      find("read").replaceChildren(...runs.map((run) => {
+        const piece = document.createElement("span");
+        piece.className = run.kind;
+        piece.textContent = run.signs.join("");
+        return piece;
+      }));
       const cut = signs.length - places.length;
       const notes = [];
       if (unknown) notes.push(`${unknown} of its signs the encoder does not know: they are left blank`);
@@ -275,7 +297,11 @@
     }
 
     function remember(caption) {
-      history.replaceState(null, "", `#caption=${encodeURIComponent(caption)}`);
+      try {
+        history.replaceState(null, "", `#caption=${encodeURIComponent(caption)}`);
+      } catch {
+        // Half a sign has no address, and Safari refuses many changes in a row: it stays as it was.
+      }
     }
 
     function fromAddress() {
@@ -287,6 +313,7 @@
         return;
       }
       if (asked) paint();
+      else say("Press Paint to see this caption. The pictures below are of another one.");
     }
 
     function save() {
@@ -300,7 +327,8 @@
         pen.drawImage(canvas, k * size, 0, size, size);
       });
       const link = document.createElement("a");
-      link.download = `${box.value.trim().replace(/[^a-z0-9]+/gi, "-").slice(0, 60) || "bird"}.png`;
+      const words = root.dataset.painted.match(/[a-z0-9]+/gi) || ["bird"];
+      link.download = `${words.join("-").slice(0, 60)}.png`;
       link.href = sheet.toDataURL("image/png");
       link.click();
     }
@@ -335,7 +363,10 @@
     document.querySelectorAll(".sdn-live").forEach(attach);
   }
 
-  Promise.all([script("engine"), script("manifest")]).then(attachAll, (error) => {
+  live.begun = Promise.all([script("engine"), script("manifest")]).then(() => {
+    if (!live.sizes) throw new Error("manifest.js is damaged: load the page again");
+  });
+  live.begun.then(attachAll).catch((error) => {
     document.querySelectorAll(".sdn-live-status").forEach((status) => {
       status.textContent = error.message;
     });

@@ -197,6 +197,35 @@ def test_setup_says_what_it_cannot_use(tmp_path):
     done = setup(root, f"PYTHON={sys.executable}")
     assert done.returncode == 2 and "error: .venv is no environment of make setup" in done.stderr
     assert foreign.exists()
+    (root / ".venv" / "pyvenv.cfg").write_text("home = /usr/bin\nuv = 0.9\n")
+    done = setup(root, f"PYTHON={sys.executable}")
+    assert done.returncode == 2 and "error: .venv is no environment of make setup" in done.stderr
+    assert foreign.exists()
+
+
+@needs_make
+def test_two_makes_do_not_set_up_at_once(tmp_path):
+    root = project(tmp_path / "project")
+    (root / "_build" / ".setup").mkdir(parents=True)
+    done = setup(root, f"PYTHON={sys.executable}")
+    assert done.returncode == 2 and "error: another make is setting up" in done.stderr
+    assert not (root / ".venv").exists()
+    (root / "_build" / ".setup").rmdir()
+    assert setup(root, f"PYTHON={sys.executable}", "INSTALL=false").returncode == 2
+    assert not (root / "_build" / ".setup").exists(), "whatever fails, the next make may begin"
+
+
+@needs_make
+def test_only_one_leaves_packages_of_cuda_out(tmp_path):
+    root = project(tmp_path / "project")
+    drops = {
+        value: "nvidia-" in subprocess.run(
+            ["make", "--dry-run", "setup", *given], cwd=root, env=clean(CPU=value),
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for value, given in (("x86_64", ()), ("0", ()), ("1", ()), ("", ("CPU=1",)))
+    }  # fmt: skip
+    assert drops == {"x86_64": False, "0": False, "1": True, "": True}
 
 
 @needs_make

@@ -400,7 +400,10 @@ def test_rows_of_the_present_recipe_differ_more(levels: dict) -> None:
         for full, pixels in (("now_full", "now_pixels"), ("full_accuracy", "pixels_accuracy"))
     )
     assert now > 2 * then > 0
-    assert levels["c09_now_full"] > levels["c09_now_two"]
+    n = {key.removeprefix("c09_now_"): value for key, value in levels.items() if "_now_" in key}
+    assert n["high_mid"] > n["high"] > n["full"] > n["plain"] > n["two"] and n["full"] > n["one"]
+    assert all(n[level] == pytest.approx(n["pixels"], abs=0.02) for level in ("mid", "low"))
+    assert max(n["random"], n["shuffled"]) < n["pixels"] - 0.02
 
 
 def test_the_stored_rows_are_those_that_are_declared() -> None:

@@ -31,8 +31,8 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
     """
     if profile.photos is not None:
         raise SDNError("photographs have no attributes to judge by: use experiments.impartial")
-    data, rows = runs.dataset(profile), examined_rows(profile)
     students = {name: runs.student(name, profile).model for name in names}
+    data, rows = runs.dataset(profile), examined_rows(profile)
     train, columns = data.indices("train"), list(data.tables["attributes"])
     drawn = np.random.default_rng(0).choice(train, len(rows), replace=len(train) < len(rows))
     other = np.sort(drawn)

@@ -28,9 +28,11 @@ def ablate(
     """Run rows of the ablation (all by default), each with papermill in a notebook of its own.
 
     What `folder` (by default `experiments.rows_folder`) holds is not run again. `workers` run at a
-    time and share the processors; by default as many as fit. A row
+    time and share the processors; by default as many as fit, or one where there is a GPU. A row
     that fails raises ChapterError; its notebook stays in _build/PROFILE/rows.
     """
+    import torch
+
     from sdn_lib import experiments
 
     if workers is not None and workers < 1:
@@ -43,7 +45,8 @@ def ablate(
     values: dict[str, Any] = {"profile": portable(profile)}
     values |= {"folder": str(folder), "output_dir": chosen.output_dir}
     if workers is None:
-        workers = side_by_side(hardware())
+        # PyTorch knows accelerators that `hardware` does not name.
+        workers = 1 if torch.accelerator.is_available() else side_by_side(hardware())
     with locked(place, report, "rows"):
         jobs = [
             (place, {**values, "row": row, "seed": seed})

@@ -65,7 +65,6 @@ def shrink_pictures(folder: Path) -> dict[str, str]:
     """Write the PNGs of a folder as lossless WebP, where that is smaller; return the new names."""
     from PIL import Image
 
-
     def shrink(old: Path) -> Path:
         new = old.with_suffix(".webp")
         with Image.open(old) as picture:

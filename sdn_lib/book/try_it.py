@@ -19,11 +19,11 @@ NEAREST, ROUNDED = 2000, 50
 """Training captions among which the page looks for those like the reader's, and captions of unseen
 species by which it says what rounded weights do."""
 
-CAPTION = "a small red finch facing left with black wings, on a branch"
+CAPTION = "a small finch with a red crown, a red breast and black wings, facing left on a branch"
 EXAMPLES = (
-    "a large white owl in the snow, facing right. it has a yellow beak and an eye ring",
+    "a large owl with a white breast in the snow, facing right. it has a yellow beak",
     "a heron with a blue back, a white breast and a crest by the water",
-    "this is a yellow duck with a green crown on the water, facing left",
+    "this is a duck with a yellow breast and a green crown on the water, facing left",
     "a hummingbird with a purple crown and green wings among green leaves",
 )
 

@@ -17,6 +17,7 @@ import pytest
 from scipy import stats
 
 from sdn_lib import experiments, files, judging, learning, profiles, runs
+from sdn_lib.book import try_it
 from sdn_lib.book.chapters import layout, read_source
 from sdn_lib.book.records import TEXT_CHANGED, read_record, stale
 from sdn_lib.data import painted_birds
@@ -195,6 +196,18 @@ def test_captions_of_a_reader_come_out_where_they_keep_to_the_pattern(result: di
     )
     assert right["part"] > 0.9 * named["part"]
     assert right["whole"] < 0.5 * named["whole"]
+
+
+def test_the_caption_of_the_page_that_paints_comes_out_as_it_says() -> None:
+    profile = profiles.load("cpu")
+    student, encoder, judge = (
+        runs.get(name, profile).model for name in ("stage_two", "text", "evaluator")
+    )
+    _, read = judging.predict(judge, runs.paint(student, encoder, [try_it.CAPTION]))
+    said = {"family": "finch", "crown": "red", "breast": "red", "wing": "black", "facing": "left"}
+    for name, value in said.items():
+        assert value in try_it.CAPTION
+        assert painted_birds.ATTRIBUTES[name][int(read[name][0])] == value, name
 
 
 def test_psnr_likes_a_blur(result: dict) -> None:

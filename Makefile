@@ -77,7 +77,7 @@ birds64 flowers64: setup
 	  --parts images captions $(if $(LABELS),labels --from-file labels="$(LABELS)") \
 	  --from-file images="$(IMAGES)" --from-file captions="$(CAPTIONS)"
 	$(BIN)/python data_scripts/prepare.py $(@:64=) data/raw/$@ data/$(@:64=)-64 --size 64 --subset $(ARGUMENTS)
-	at=data/raw/$@/CUB_200_2011/attributes; test -d $$at || at=; \
+	at=data/raw/$@/CUB_200_2011/attributes; test -e $$at/class_attribute_labels_continuous.txt || at=; \
 	  $(BIN)/sdn evaluate --profile $@ --json _build/$@/evaluation.json $${at:+--attributes $$at}
 	$(BIN)/sdn reproduce --profile $@ --chapters 8
 

@@ -71,6 +71,11 @@ def _prepare(options: argparse.Namespace) -> None:
             f"which leaves {told} of captions without a picture",
             file=sys.stderr,
         )
+    if source.get("uncaptioned"):
+        print(
+            f"{counted(source['uncaptioned'], 'picture')} left out, without captions",
+            file=sys.stderr,
+        )
     if options.facing:
         unknown = counted(source["facing_unknown"], "bird")
         print(f"{source['mirrored']} mirrored, {unknown} of unknown side", file=sys.stderr)

@@ -298,6 +298,7 @@ def _sample(options: argparse.Namespace) -> None:
         raise SDNError(f"--out {options.out} is a folder: name a PNG file")
     profile = _profile(options)
     from sdn_lib import files, runs
+    from sdn_lib.experiments import showcase
 
     captions = _captions(options)
     columns = _columns(len(captions), profile.data.size, options.scale)
@@ -305,8 +306,7 @@ def _sample(options: argparse.Namespace) -> None:
         for remark in remarks(caption):
             _note(f"caption {quoted(caption)}: {remark}")
 
-    student = runs.student(options.run, profile).model
-    encoder = runs.get("text", profile).model
+    student, encoder = showcase.painter(options.run, profile, _note)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CaptionWarning)  # noted above
         pictures = runs.paint(student, encoder, captions)

@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from sdn_lib import cli, doctor, experiments, profiles, runs
+from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
 from sdn_lib.text import CharCNNRNN
 
@@ -64,6 +65,8 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["sample", "--file", "many.txt", "--out", "bird.png"], "many.txt is missing"),
         (["sample", "--file", ".", "--out", "bird.png"], "is a folder: name a text file"),
         (["train", "techer", "--profile", "smoke"], "unknown run 'techer': did you mean 'teacher'"),
+        (["train", "evaluator", "--profile", "birds64"], "evaluator judges painted birds, and"),
+        (["train", "second_evaluator", "--profile", "flowers64"], "second_evaluator judges pain"),
     ],
 )
 def test_bad_input_is_one_line_and_status_two(
@@ -243,7 +246,7 @@ class Painter:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.captions: list[str] = []
-        profile = SimpleNamespace(data=SimpleNamespace(size=8))
+        profile = SimpleNamespace(data=SimpleNamespace(size=8), photos=None)
         monkeypatch.setattr(cli, "_profile", lambda options: profile)
         for room in (runs, runs.store):
             found = SimpleNamespace(model=CharCNNRNN())
@@ -354,3 +357,20 @@ def test_captions_come_from_a_file_or_the_input(painter, tmp_path, monkeypatch, 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a finch\n\nan owl\n")))
     assert sample("--file", "-", "--out", tmp_path / "bird.png") == 2
     assert "error: the input, line 2, is empty" in capsys.readouterr().err
+
+
+def test_networks_that_ship_paint_without_their_photographs(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(prepared, "is_prepared", lambda folder, source=None: False)
+    out = tmp_path / "bird.png"
+    asked = ["a red bird", "--profile", "birds64", "--scale", "1", "--output-dir", tmp_path / "own"]
+    assert sample(*asked, "--out", out) == 0
+    said = capsys.readouterr()
+    assert "data/birds-64 is not prepared: the networks are those of" in said.err
+    assert said.out == f"{out}: 1 picture by stage_two\n" and Image.open(out).size == (64, 64)
+    (tmp_path / "own" / "stage_two").mkdir(parents=True)
+    assert sample(*asked, "--out", out) == 2
+    assert "birds-64 is no prepared data set" in capsys.readouterr().err
+    assert sample("a bird", "--profile", "birds64", "--run", "teacher", "--out", out) == 2
+    assert "'teacher' is no student" in capsys.readouterr().err
+    assert sample("a rose", "--profile", "flowers64", "--out", out) == 2
+    assert "flowers-64 is no prepared data set" in capsys.readouterr().err

@@ -5,10 +5,12 @@ Each `str -> str` function mends one fault of a page and leaves a page without i
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,18 @@ _SCORE = '([page, , , , score]) => (page === "api" ? score - 100 : score),'
 _SCRIPTS = (
     # All buttons were called "Copy to clipboard".
     ("copybutton.js", 'data-tooltip="', 'aria-label="Copy listing ${index + 1}" data-tooltip="'),
-    # The search fetches pages for excerpts, which a page from disk may not do.
-    ("documentation_options.js", "SUMMARY: true", 'SUMMARY: location.protocol !== "file:"'),
     # The reference of the library has all words, and came before the chapters.
     ("searchtools.js", "var Scorer = {", "var Scorer = {\n    score: " + _SCORE),
 )
+
+
+_FETCHED = """else if (showSearchSummary)
+    fetch(requestUrl)"""
+_FROM_DISK = """else if (location.protocol === "file:") {
+    const about = listItem.appendChild(document.createElement("p"));
+    about.className = "context";
+    about.textContent = DESCRIPTIONS[docName] ?? "";
+  } """
 
 
 def polish(html: Path, numbers: Mapping[str, Mapping[str, Any]], address: str = "") -> None:
@@ -49,6 +58,7 @@ def polish(html: Path, numbers: Mapping[str, Mapping[str, Any]], address: str = 
     shrink_icons(html)
     for script, old, new in _SCRIPTS:
         _replace(html / "_static" / script, old, new)
+    describe_results(html)
     for name, glued in numbers.items():
         notebook = html / "_sources" / f"{name}.ipynb"
         files.write_text(notebook, fill_numbers(notebook.read_text(encoding="utf-8"), glued))
@@ -59,6 +69,22 @@ def _replace(script: Path, old: str, new: str) -> None:
     if text.count(old) != 1:
         raise SDNError(f"{script.name} is not as `polish` expects: it has not one {old!r}")
     files.write_text(script, text.replace(old, new))
+
+
+def describe_results(html: Path) -> None:
+    """Let the search, which a page from disk may not fetch excerpts for, show what pages are about.
+
+    That is the description that each of them gives of itself.
+    """
+    about = {}
+    for page in sorted(html.glob("*.html")):
+        found = re.search(r'<meta content="([^"]*)" name="description"', page.read_text("utf-8"))
+        if found:
+            about[page.stem] = unescape(found[1])
+    tools = html / "_static" / "searchtools.js"
+    _replace(tools, _FETCHED, _FROM_DISK + _FETCHED)
+    strict = '"use strict";'
+    _replace(tools, strict, f"{strict}\nconst DESCRIPTIONS = {json.dumps(about)};")
 
 
 def shrink_pictures(folder: Path) -> dict[str, str]:

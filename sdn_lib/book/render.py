@@ -88,6 +88,7 @@ def assemble(place: Layout) -> Path:
         merge_parameters(notebook)
         describe(notebook)
         name_outcomes(notebook)
+        leave_out_empty(notebook)
         nbformat.write(notebook, target / f"{name}.ipynb")
     config = read_config(place)
     link_repository(config)
@@ -147,6 +148,14 @@ def name_outcomes(notebook: Any) -> None:
         if "hide-output" in tags and "hide-input" not in tags:
             named = {"code_prompt_show": "Show the outcome", "code_prompt_hide": "Hide the outcome"}
             cell.metadata["mystnb"] = {**named, **cell.metadata.get("mystnb", {})}
+
+
+def leave_out_empty(notebook: Any) -> None:
+    """Take cells off the page that are about a reader's photographs, and had none to show."""
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "photographs" in tags and not cell.get("outputs"):
+            cell.metadata["tags"] = [*tags, "remove-cell"]
 
 
 def merge_parameters(notebook: Any) -> None:

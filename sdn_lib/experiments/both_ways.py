@@ -31,7 +31,7 @@ def as_they_are(profile: Profile, photos: str) -> nn.Module:
     the profile's own stages; an unfinished training goes on. Raises SDNError for other photographs,
     and where the folder holds a training of other settings.
     """
-    data = _the_same(profile, photos)
+    data = same_photographs(profile, photos)
     folder = profile.runs / FOLDER
     for name in ("stage_one", "stage_two"):
         settings = runs.expected_config(name, profile)
@@ -54,7 +54,7 @@ def distances(
     Of what each student paints of one caption a test photograph, from the test photographs, both
     those that were turned and those that were not; and of the two from one another ('real').
     """
-    turned, plain = runs.dataset(profile), _the_same(profile, photos)
+    turned, plain = runs.dataset(profile), same_photographs(profile, photos)
     rows, network = turned.indices("test"), networks.efficientnet_network(JUDGE)
     encoder = runs.get("text", profile).model
     shown = {"real": np.asarray(turned.images[rows])}
@@ -74,7 +74,8 @@ def distances(
     }
 
 
-def _the_same(profile: Profile, photos: str) -> prepared.Prepared:
+def same_photographs(profile: Profile, photos: str) -> prepared.Prepared:
+    """Return the profile's photographs as `photos` holds them; SDNError where it holds others."""
     turned, plain = runs.dataset(profile), runs.dataset(dataclasses.replace(profile, photos=photos))
     if plain.captions != turned.captions:
         raise SDNError(

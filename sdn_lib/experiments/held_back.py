@@ -19,7 +19,7 @@ from sdn_lib.experiments.impartial import captions_to_choose_from
 from sdn_lib.judging.probes import ridge_regression
 from sdn_lib.judging.scores import own_caption_nearest
 from sdn_lib.judging.statistics import interval
-from sdn_lib.learning.text_task import common_words, told
+from sdn_lib.learning.text_task import common_words, words_held
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
 from sdn_lib.runs.published import JUDGE, imagenet_features
@@ -77,7 +77,7 @@ def readings(profile: Profile) -> dict[str, Any]:
         "kinds": count,
         "photographs": int(held.sum()),
         "among": among,
-        "bag_of_words": score(told(lines, words).numpy(), told(asked, words).numpy()),
+        "bag_of_words": score(words_held(lines, words).numpy(), words_held(asked, words).numpy()),
         "readers": [],
     }
     teacher = learning.TeacherFeatures(runs.get("teacher", profile).model)

@@ -10,7 +10,7 @@ there to show it: no photograph is among it, and no caption of one. Of painted b
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import nn
 
 from sdn_lib import devices, files, machine, profiles, runs
 from sdn_lib.captions import read_captions
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments import both_ways, evaluation, held_back, impartial
+from sdn_lib.judging import scores
 from sdn_lib.judging.gaps import heterogeneous_gap, homogeneous_gap, pooled_activations
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
@@ -74,9 +76,11 @@ def publish(
         _draw_unseen(profile, students, found["text"].model, folder / "unseen_species.png")
         files.write_json(folder / "evaluation.json", report | circumstances)
         return folder
+    if as_they_are:
+        both_ways.same_photographs(profile, as_they_are)  # before hours of training
+    readers = held_back.readings(profile)  # is there a reader to train students on?
     report = impartial.evaluate(profile, attributes=attributes)
-    report["gaps"] = gaps(profile)
-    report["held_back"] = held_back.readings(profile)
+    report["held_back"], report["nearest_kind"] = readers, nearest_kind(profile)
     found = {name: runs.get(name, profile) for name in (*KEPT, "judge_text")}
     report["trainings"] = {
         name: {key: run.config.get(key) for key in ("command", "seconds", "hardware", "commit")}
@@ -87,6 +91,7 @@ def publish(
         students[both_ways.FOLDER] = both_ways.as_they_are(profile, as_they_are)
         rivals = {name: students[name] for name in ("stage_two", both_ways.FOLDER)}
         report["facing"] = both_ways.distances(profile, as_they_are, rivals)
+    report["gaps"] = gaps(profile, students)
     _paint(students, found, captions, folder)
     runs.keep({name: found[name] for name in KEPT}, folder)
     files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
@@ -165,6 +170,23 @@ def shipped(profile: Profile) -> dict[str, runs.Run]:
     return {name: runs.load(name, profile, folder / name) for name in KEPT}
 
 
+def painter(
+    name: str, profile: Profile, note: Callable[[str], None]
+) -> tuple[nn.Module, CharCNNRNN]:
+    """Return a trained student and the text encoder that reads for it.
+
+    Of photographs that are not prepared, where no training of one's own is there, those that ship
+    with the profile; then `note` is told so.
+    """
+    if profile.photos is not None and not prepared.is_prepared(profiles.ROOT / profile.photos):
+        kept = folder_of(profile)
+        if name in runs.STUDENTS and (kept / name).is_dir() and not (profile.runs / name).exists():
+            note(f"{profile.photos} is not prepared: the networks are those of {kept}")
+            found = shipped(profile)
+            return found[name].model, found["text"].model
+    return runs.student(name, profile).model, runs.get("text", profile).model
+
+
 def read_own_captions(profile: Profile) -> list[str]:
     """Return the captions in words of our own that the profile's students paint."""
     return read_captions(folder_of(profile) / "captions.txt")
@@ -172,7 +194,9 @@ def read_own_captions(profile: Profile) -> list[str]:
 
 @devices.own_defaults()
 @torch.no_grad()
-def gaps(profile: Profile) -> dict[str, dict[str, dict[str, float]]]:
+def gaps(
+    profile: Profile, students: Mapping[str, Any]
+) -> dict[str, dict[str, dict[str, float]]]:
     """Return {student: {'heterogeneous', 'homogeneous': {layer: gap}}} on photographs of the test.
 
     As the teacher sees them; 'untrained' is the student before its first step.
@@ -183,17 +207,33 @@ def gaps(profile: Profile) -> dict[str, dict[str, dict[str, float]]]:
     teacher, kinds = runs.get("teacher", profile).model, data.class_ids[rows]
     real = pooled_activations(teacher, runs.images(data, rows))
     torch.manual_seed(profile.seed)
-    students: Mapping[str, Any] = {
-        "untrained": runs.build("stage_one", profile).eval(),
-        **{name: runs.student(name, profile).model for name in runs.STUDENTS},
-    }
+    untrained = runs.build("stage_one", profile).eval()
     found = {}
-    for name, student in students.items():
+    for name, student in {"untrained": untrained, **students}.items():
         made = pooled_activations(teacher, runs.paint_embeddings(student, text))
         found[name] = {
             "heterogeneous": heterogeneous_gap(text.numpy(), made),
             "homogeneous": homogeneous_gap(real, made, groups=kinds),
         }
+    return found
+
+
+@devices.own_defaults()
+@torch.no_grad()
+def nearest_kind(profile: Profile) -> dict[str, float]:
+    """Return how often a test photograph's nearest neighbour is of its own kind, as it looks.
+
+    By the cosine of the teacher's pooled activations at `pool5`, less their mean: 'pool5', and
+    'image', which is the picture itself; and 'chance', that of any other photograph.
+    """
+    data = runs.dataset(profile)
+    rows = data.indices("test")
+    kinds = data.class_ids[rows]
+    seen = pooled_activations(runs.get("teacher", profile).model, runs.images(data, rows))
+    same = (kinds[:, None] == kinds).sum(1) - 1
+    found = {"chance": float((same / (len(rows) - 1)).mean())}
+    for layer in ("image", "pool5"):
+        found[layer] = scores.own_kind_nearest(seen[layer], kinds)
     return found
 
 

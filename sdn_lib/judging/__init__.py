@@ -30,6 +30,7 @@ from sdn_lib.judging.probes import classifier_two_sample_test, probe_accuracy
 from sdn_lib.judging.statistics import (
     DIRECTION,
     better,
+    decided,
     holm,
     interval,
     mean_interval,
@@ -44,6 +45,7 @@ __all__ = [
     "better",
     "chance_accuracy",
     "classifier_two_sample_test",
+    "decided",
     "detail",
     "fine_power",
     "frechet_distance",

@@ -98,3 +98,17 @@ def own_caption_nearest(
         others = draw.choice(others, among - 1, replace=False)
         right[i] = picture @ captions[i] > (captions[others] @ picture).max()
     return right
+
+
+def own_kind_nearest(views: np.ndarray, kinds: np.ndarray) -> float:
+    """Return the share of views (n, d) whose nearest other one is of their own kind (n,).
+
+    Nearness is the cosine, less the mean of all views. Raises SDNError for fewer than two.
+    """
+    if len(views) < 2:
+        raise SDNError(f"a nearest other view needs two or more, got {len(views)}")
+    views = views - views.mean(0)
+    views = views / (np.linalg.norm(views, axis=1, keepdims=True) + 1e-9)
+    alike = views @ views.T
+    np.fill_diagonal(alike, -np.inf)
+    return float((kinds[alike.argmax(1)] == kinds).mean())

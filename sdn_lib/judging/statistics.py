@@ -42,6 +42,15 @@ def better(measure: str, ours: Sequence[float], theirs: Sequence[float]) -> bool
     return bool(min(sign * x for x in ours) > max(sign * x for x in theirs))
 
 
+def decided(measure: str, interval: Sequence[float]) -> int:
+    """Return 1 where the interval (value, low, high) of a difference is on the better side of zero.
+
+    -1 where it is on the worse side, 0 where it holds zero.
+    """
+    _, low, high = interval
+    return direction(measure) * (int(low > 0) - int(high < 0))
+
+
 def ranked(measure: str, scores: Mapping[str, float]) -> list[str]:
     """Return the names of scores, the best first."""
     return sorted(scores, key=lambda name: -direction(measure) * scores[name])

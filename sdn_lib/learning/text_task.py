@@ -101,7 +101,7 @@ class TextTask(Task):
             values = np.where(mentions, self.attributes[chosen].astype(np.int64), -1)
             sample["values"] = torch.from_numpy(values)
         elif self.words:
-            sample["words"] = told(captions, self.words)
+            sample["words"] = words_held(captions, self.words)
         return sample
 
     def forward(
@@ -139,7 +139,7 @@ def common_words(captions: Sequence[str], part: float) -> dict[str, int]:
     return {word: place for place, word in enumerate(common)}
 
 
-def told(captions: Sequence[str], words: dict[str, int]) -> Tensor:
+def words_held(captions: Sequence[str], words: dict[str, int]) -> Tensor:
     """Return float32 (captions, words), 1 where a caption holds a word."""
     held = torch.zeros(len(captions), len(words))
     for row, caption in enumerate(captions):

@@ -62,7 +62,7 @@ def train_config(name: str, profile: Profile) -> TrainConfig:
 def expected_config(name: str, profile: Profile) -> dict[str, Any]:
     """Return every setting that a run's weights depend on, those of the runs it needs included.
 
-    {'data', 'network', 'training'}: {run: {setting: value}}, and no setting that changes nothing.
+    {'data', 'network', 'training'}: {run: {setting: value}}.
     """
     trained = dataclasses.asdict(train_config(name, profile))
     for setting, default in LATER.items():

@@ -177,9 +177,15 @@ def train(name: str, profile: Profile) -> Run:
     """Train a run (and whatever it needs and cannot be loaded) and save it with the profile's own.
 
     An unfinished training found there is resumed, a finished one loaded. Raises SDNError for a
-    finished one of other settings, and for a run that the profile has from elsewhere.
+    finished one of other settings, for a run that the profile has from elsewhere, and for an
+    evaluator of birds where it has photographs.
     """
     train_config(name, profile)
+    if profile.photos is not None and name in EVALUATORS:
+        raise SDNError(
+            f"{name} judges painted birds, and profile {profile.name!r} has photographs: do not "
+            "train it, `sdn evaluate` judges them by other networks"
+        )
     if _from_elsewhere(name, profile):
         raise SDNError(
             f"profile {profile.name!r} has its {name} from elsewhere, so it is not trained: see "

@@ -8,6 +8,7 @@ from sdn_lib.show.charts import (
     heatmap,
     layer_bars,
     loss_curves,
+    moving_average,
     row_scores,
     thumbnails_scatter,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "layer_bars",
     "layer_scrubber",
     "loss_curves",
+    "moving_average",
     "prompt_builder",
     "row_scores",
     "step_scrubber",

@@ -62,7 +62,7 @@ def loss_curves(
             steps, values = _curve(log, label)
             note = f"{label} ({kind})" if recorded and logs else label
             axes.plot(steps, values, color=colours[label], alpha=0.22, linewidth=0.8)
-            axes.plot(steps, _smooth(values, smooth), color=colours[label], linestyle=dashes,
+            axes.plot(steps, moving_average(values, smooth), color=colours[label], linestyle=dashes,
                       linewidth=2.2 if kind == "live" else 1.6, label=note)
     axes.set(xlabel="step", ylabel=ylabel)
     if log_scale:
@@ -355,8 +355,9 @@ def _curve(log: Sequence[Mapping[str, Any]], label: str) -> tuple[np.ndarray, np
     return steps, losses
 
 
-def _smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """Return the moving average of (N,) values, of the same length."""
+def moving_average(values: Sequence[float] | np.ndarray, window: int) -> np.ndarray:
+    """Return the moving average of (N,) values, of the same length: the curve of `loss_curves`."""
+    values = np.asarray(values, dtype=float)
     window = max(1, min(window, len(values)))
     kernel = np.ones(window)
     # Dividing by what the window holds keeps the ends level instead of drooping to zero.

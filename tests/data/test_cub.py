@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,7 +197,7 @@ def test_classes_need_only_their_own_files(raw):
         path.unlink()
     assert cub.read(raw, subset=True, classes=[1, 3]).names == NAMES[:2] + NAMES[4:]
     with pytest.raises(SDNError, match="Owl_1.jpg is missing"):
-        cub.read(raw, subset=True)
+        cub.read(raw, subset=True, classes=[2])
     with pytest.raises(SDNError, match=r"classes \[7\] are not .* 3 classes 1 to 3"):
         cub.read(raw, subset=True, classes=[1, 7])
 
@@ -237,8 +238,6 @@ SPOT = "train/char-CNN-RNN-embeddings.pickle"
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda raw: (raw / "CUB_200_2011/images/002.Owl/Owl_1.jpg").unlink(), "Owl_1.jpg is miss"),
-        (lambda raw: (raw / TOLD).unlink(), "Owl_1.txt is missing"),
         (lambda raw: (raw / "text_c10/002.Owl/Owl_9.txt").touch(), "Owl_9.txt belongs to no image"),
         (lambda raw: (raw / "CUB_200_2011/images/Owl.jpg").touch(), "Owl.jpg belongs to no image"),
         (lambda raw: (raw / "text_c10").rename(raw / "text"), "text_c10 is missing"),
@@ -309,6 +308,26 @@ def test_bad_folders_are_refused(raw, tmp_path, damage, words):
     with pytest.raises(SDNError, match=words):
         prepare(raw, tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_part_may_lack_pictures_or_captions_of_the_list(raw):
+    (raw / TOLD).unlink()
+    (raw / "CUB_200_2011/images/003.Jay/Jay_1.jpg").unlink()
+    pickled(raw)
+    reading = cub.read(raw, subset=True)
+    assert reading.names == [*NAMES[:2], NAMES[3], NAMES[5]]
+    assert reading.embeddings[:, 0, 0].tolist() == [0, 1, 3, 5] and len(reading.boxes) == 4
+    counts = {key: reading.source[key] for key in ("left_out", "unpictured", "uncaptioned")}
+    assert counts == {"left_out": 1, "unpictured": 1, "uncaptioned": 1}
+
+
+@pytest.mark.parametrize("lost", ["CUB_200_2011/images/002.Owl/Owl_1.jpg", TOLD])
+def test_the_whole_data_set_lacks_nothing(raw, monkeypatch, lost):
+    monkeypatch.setattr(cub, "CUB", replace(cub.CUB, counts={"train": 4, "test": 2}))
+    assert len(cub.read(raw).names) == 6
+    (raw / lost).unlink()
+    with pytest.raises(SDNError, match=f"{lost} is missing .1 such file.: unpack .*--subset"):
+        cub.read(raw)
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -472,6 +491,10 @@ def test_birds_that_face_the_other_way_are_mirrored_and_counted(raw, tmp_path):
 
 def test_a_list_beside_the_archive_goes_first(raw):
     parts(raw, SEEN)
+    (raw / "CUB_200_2011/facing.txt").write_text("".join(f"{name} left\n\n" for name in NAMES))
+    reading = facing.add_facing(cub.read(raw, subset=True), raw)
+    assert reading.facing == ["left"] * 6
+    assert reading.source["facing_from"] == "CUB_200_2011/facing.txt"
     (raw / "facing.txt").write_text("".join(f"{name} right\n" for name in NAMES))
     assert facing.add_facing(cub.read(raw, subset=True), raw).facing == ["right"] * 6
 

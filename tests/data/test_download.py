@@ -19,7 +19,9 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.io import savemat
 
 from sdn_lib.data.download import addresses, command_line, transfer, unpacking
 from sdn_lib.data.download.addresses import Archive
@@ -432,6 +434,31 @@ def test_a_part_of_the_data_set_need_not_hold_its_first_file(tmp_path, archive, 
     assert tree(tmp_path / "data") == [place]
 
 
+@pytest.mark.parametrize("top", ["", "jpg/", "flowers/jpg/"])
+def test_flowers_may_lie_in_folders_of_their_classes(tmp_path, top):
+    names = [f"image_{number:05d}.jpg" for number in range(1, 41)]
+    files = {f"{top}class_{k % 7}/{name}": name.encode() for k, name in enumerate(names)}
+    (tmp_path / "own").write_bytes(tar_of({**files, f"{top}image_00041.jpg": b"", "list.txt": b""}))
+    extract(tmp_path / "own", tmp_path / "data", addresses.FLOWERS[0])
+    assert tree(tmp_path / "data") == [f"jpg/{name}" for name in (*names, "image_00041.jpg")]
+    assert all((tmp_path / "data/jpg" / name).read_bytes() == name.encode() for name in names)
+
+
+def test_two_flowers_of_one_name_are_refused(tmp_path):
+    files = {"jpg/a/image_00001.jpg": b"", "jpg/b/image_00001.jpg": b""}
+    (tmp_path / "own").write_bytes(tar_of(files))
+    with pytest.raises(DamagedError, match="jpg/a/image_00001.jpg and jpg/b/.*, of one name: keep"):
+        extract(tmp_path / "own", tmp_path / "data", addresses.FLOWERS[0])
+    assert tree(tmp_path) == ["own"]
+
+
+@pytest.mark.parametrize("place", ["facing.txt", "CUB_200_2011/facing.txt"])
+def test_the_sides_that_birds_face_come_with_their_images(tmp_path, place):
+    (tmp_path / "own").write_bytes(tar_of({**BIRDS, place: b"001.A/A_1 left\n"}))
+    extract(tmp_path / "own", tmp_path / "birds", images())
+    assert "CUB_200_2011/facing.txt" in tree(tmp_path / "birds")
+
+
 @pytest.mark.parametrize("pack", [tar_of, zip_of])
 def test_what_macs_and_windows_add_to_archives_is_left_out(tmp_path, pack):
     (tmp_path / "own").write_bytes(pack({**CLUTTER, **BIRDS}))
@@ -502,6 +529,57 @@ def test_a_file_at_hand_is_checked_and_kept(server, tmp_path, said):
     fetch(archive, tmp_path / "birds", own, said.append)
     assert own.read_bytes() == content and server.asked == []
     assert "CUB_200_2011/images.txt" in tree(tmp_path / "birds")
+
+
+def test_what_is_there_came_from_the_file_that_is_given(tmp_path, said):
+    folder, own, other = tmp_path / "birds", tmp_path / "mine.tgz", tmp_path / "other.tgz"
+    own.write_bytes(tar_of(BIRDS))
+    other.write_bytes(tar_of({**BIRDS, "attributes.txt": b"2\n"}))
+    for _ in range(2):
+        fetch(images(), folder, own, said.append)
+    assert "already in" in said[-1] and len(said) == 2
+    with pytest.raises(FetchError, match="images=.*gone.tgz: there is no such file"):
+        fetch(images(), folder, tmp_path / "gone.tgz", said.append)
+    place = folder / "CUB_200_2011"
+    with pytest.raises(FetchError, match=f"other.tgz: {place} came from another .*delete {place}"):
+        fetch(images(), folder, other, said.append)
+    (folder / "archives/CUB_200_2011.tgz.json").unlink()
+    with pytest.raises(FetchError, match=f"not on record: delete {place} and run again, or leave"):
+        fetch(images(), folder, own, said.append)
+    shutil.rmtree(place)
+    fetch(images(), folder, other, said.append)
+    assert (place / "attributes/attributes.txt").read_bytes() == b"2\n"
+
+
+def test_a_plain_file_that_is_there_is_the_one_that_is_given(tmp_path, said):
+    archive = replace(addresses.FLOWERS[2], checksum=None)
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    for _ in range(2):
+        fetch(archive, tmp_path, tmp_path / "one", said.append)
+    assert "already in" in said[-1]
+    with pytest.raises(FetchError, match=f"delete {tmp_path / 'setid.mat'} and run again"):
+        fetch(archive, tmp_path, tmp_path / "two", said.append)
+
+
+def test_a_folder_is_no_archive(tmp_path, said):
+    for archive, words in ((images(), "pack it"), (addresses.FLOWERS[1], "name its imagelabels")):
+        with pytest.raises(FetchError, match=f"{archive.part}=.*: that is a folder: {words}"):
+            fetch(archive, tmp_path / "data", tmp_path, said.append)
+
+
+def test_labels_of_a_part_are_looked_into(tmp_path, capsys):
+    junk, labels, home = tmp_path / "junk.mat", tmp_path / "labels.mat", tmp_path / "flowers"
+    junk.write_text("no labels")
+    savemat(labels, {"labels": np.array([[77, 5]])})
+    main, asked = script("fetch_flowers").main, [str(home), "--subset", "--parts", "labels"]
+    assert main([*asked, "--from-file", f"labels={junk}"]) == 2
+    said = capsys.readouterr().err.splitlines()[1:]
+    assert len(said) == 1 and said[0].startswith(f"error: {junk} cannot be read")
+    assert not (home / "imagelabels.mat").exists()
+    assert main([*asked, "--from-file", f"labels={labels}"]) == 0
+    assert main([*asked, "--from-file", f"splits={labels}"]) == 2  # never cut
+    assert "it is not the published setid.mat" in capsys.readouterr().err
 
 
 def test_a_folder_that_stands_in_the_way_is_named_before_the_download(server, tmp_path, said):

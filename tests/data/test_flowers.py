@@ -4,6 +4,7 @@ import json
 import pickle
 import runpy
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,8 +98,9 @@ def test_short_and_spoilt_caption_files_are_mended_and_counted(raw, tmp_path):
     assert made.manifest["source"]["files_repeated_to_ten"] == 1
 
 
-def test_embeddings_are_a_list_in_the_pickles_order(raw, tmp_path):
-    for split, rows in {"train": [3, 0, 1], "test": [4, 2]}.items():
+def pickled(raw, train=(3, 0, 1), test=(4, 2)):
+    """Add splits in StackGAN's format, each image's embedding its own row."""
+    for split, rows in {"train": train, "test": test}.items():
         (raw / split).mkdir()
         told = [np.full((10, 1024), row, np.float32) for row in rows]
         for name, value in {
@@ -107,6 +109,18 @@ def test_embeddings_are_a_list_in_the_pickles_order(raw, tmp_path):
             "char-CNN-RNN-embeddings": told,
         }.items():
             (raw / split / f"{name}.pickle").write_bytes(pickle.dumps(value, 2))
+
+
+def test_the_pickles_of_a_part_list_its_images_alone(raw):
+    pickled(raw, train=(0, 1), test=(4, 2))
+    (raw / "jpg/image_00004.jpg").unlink()
+    reading = flowers.read(raw, subset=True)
+    assert reading.splits == ["train", "train", "test", "test"]
+    assert reading.embeddings[:, 0, 0].tolist() == [0, 1, 2, 4]
+
+
+def test_embeddings_are_a_list_in_the_pickles_order(raw, tmp_path):
+    pickled(raw)
     made = prepare(raw, tmp_path)
     assert made.arrays["embeddings"].shape == (5, 10, 1024)
     assert (made.arrays["embeddings"] == np.arange(5)[:, None, None]).all()
@@ -124,7 +138,6 @@ def test_classes_need_only_their_own_files(raw):
     ("damage", "words"),
     [
         (lambda raw: (raw / "jpg/image_00006.jpg").touch(), "image_00006.jpg belongs to no image"),
-        (lambda raw: (raw / TOLD).unlink(), "class_00030/image_00004.txt is missing"),
         (
             lambda raw: (raw / "text_c10/class_00030/image_00001.txt").touch(),
             "class_00030/image_00001.txt belongs to no image",
@@ -171,11 +184,40 @@ def test_a_part_may_lack_images_of_the_list(raw, tmp_path):
     assert len(made) == 3 and made.manifest["source"]["left_out"] == 2
 
 
-def test_an_image_of_a_part_has_its_captions(raw):
-    lost = "text_c10/class_00077/image_00002.txt"
-    (raw / lost).unlink()
-    with pytest.raises(SDNError, match=f"{lost} is missing"):
+def test_pictures_of_a_part_may_lack_their_captions(raw, tmp_path, capsys):
+    (raw / "text_c10/class_00077/image_00002.txt").unlink()
+    (raw / "jpg/image_00003.jpg").unlink()
+    main = runpy.run_path(str(ROOT / "data_scripts" / "prepare.py"))["main"]
+    assert main(["flowers", str(raw), str(tmp_path / "out"), "--subset", "--processes=1"]) == 0
+    said = capsys.readouterr().err
+    assert "1 picture left out, without captions" in said and "1 image of the list not" in said
+    made = prepared.load(tmp_path / "out")
+    assert made.names == [NAMES[k] for k in (0, 3, 4)]
+    counts = {k: made.manifest["source"][k] for k in ("left_out", "unpictured", "uncaptioned")}
+    assert counts == {"left_out": 1, "unpictured": 1, "uncaptioned": 1}
+    for lost in (raw / "text_c10").glob("*/*"):
+        lost.unlink()
+    with pytest.raises(SDNError, match="image_00001.txt is missing .4 such files.: unpack"):
         flowers.read(raw, subset=True)
+
+
+@pytest.mark.parametrize("lost", ["jpg/image_00002.jpg", TOLD])
+def test_the_whole_data_set_lacks_nothing(raw, monkeypatch, lost):
+    counts = {"train": 3, "test": 2}
+    monkeypatch.setattr(flowers, "OXFORD", replace(flowers.OXFORD, counts=counts))
+    assert len(flowers.read(raw).names) == 5
+    (raw / lost).unlink()
+    with pytest.raises(SDNError, match=f"{lost} is missing .1 such file.: unpack .*--subset"):
+        flowers.read(raw)
+
+
+def test_the_pickles_of_the_whole_serve_a_part(raw):
+    pickled(raw)
+    (raw / TOLD).unlink()
+    (raw / "jpg/image_00003.jpg").unlink()
+    reading = flowers.read(raw, subset=True)
+    assert reading.splits == ["train", "train", "test"]
+    assert reading.embeddings[:, 0, 0].tolist() == [0, 1, 4]
 
 
 def test_captions_of_a_part_may_lack_their_pictures(raw):

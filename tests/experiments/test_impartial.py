@@ -85,6 +85,8 @@ def test_all_are_judged_alike(report):
         for measure in ("r_precision", "colour"):
             value, low, high = scores[measure]
             assert low <= value <= high and 0 <= value <= 1
+        value, low, high = scores["kernel"]
+        assert low <= value <= high
         assert scores["colour_captions"] <= test
     assert found["scores"]["real"]["frechet"] == pytest.approx(0, abs=1e-3)
     assert found["scores"]["mean"]["frechet"] > found["scores"]["real"]["frechet"] + 1
@@ -137,6 +139,9 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
     assert set(found["gaps"]) == {"untrained", *runs.STUDENTS}
     assert set(found["gaps"]["stage_two"]) == {"heterogeneous", "homogeneous"}
     assert found["scores"]["stage_two"]["colour_captions"] > 0
+    near = found["nearest_kind"]
+    assert near["chance"] == (EACH - 1) / (2 * EACH - 1)
+    assert 0 <= near["image"] <= 1 and 0 <= near["pool5"] <= 1
     held = found["held_back"]
     assert (held["kinds"], held["photographs"], held["among"]) == (2, 2 * EACH, EACH + 1)
     steps = report.profile.text.steps
@@ -163,6 +168,31 @@ def test_the_networks_that_ship_are_those_of_their_profile(monkeypatch):
             monkeypatch.setattr(module, "dataset", lambda _, data=data: data)
         expected = runs.expected_config(name, p)
         assert not runs.first_difference(run.config["settings"], expected), name
+
+
+def test_what_judging_needs_is_read_before_anything_is_trained(tmp_path, folder, monkeypatch):
+    def never(*_):
+        raise AssertionError("a network was asked for")
+
+    prepare(tmp_path / "birds")
+    p = profile_of(tmp_path / "birds")
+    monkeypatch.setattr(runs, "student", never)
+    monkeypatch.setattr(runs, "get", never)
+    (tmp_path / "attributes.txt").write_bytes((folder / "attributes.txt").read_bytes())
+    with pytest.raises(SDNError, match="class_attribute_labels_continuous.txt"):
+        impartial.evaluate(p, attributes=tmp_path)
+    monkeypatch.setattr(showcase, "read_own_captions", lambda profile: ["a red bird"])
+    with pytest.raises(SDNError, match="class_attribute_labels_continuous.txt"):
+        showcase.publish(p, tmp_path)
+    with pytest.raises(SDNError, match="nowhere is no prepared data set"):
+        showcase.publish(p, folder, str(tmp_path / "nowhere"))
+
+    def missing(variant):
+        raise SDNError("install the extra metrics")
+
+    monkeypatch.setattr(impartial.networks, "efficientnet_network", missing)
+    with pytest.raises(SDNError, match="the extra metrics"):
+        impartial.evaluate(p, attributes=folder)
 
 
 def test_it_is_about_photographs(report):

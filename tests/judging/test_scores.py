@@ -28,3 +28,12 @@ def test_inception_score_is_torchmetrics_s():
     assert deviation > 0 and ten != mean
     with pytest.raises(SDNError, match="3 pictures cannot be split into 10"):
         scores.inception_score(logits[:3])
+
+
+def test_the_nearest_view_is_another_of_its_kind_or_not():
+    views = np.array([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.1], [-1.0, -0.1]])
+    assert scores.own_kind_nearest(views + 5, np.array([0, 0, 1, 1])) == 1
+    assert scores.own_kind_nearest(views + 5, np.array([0, 1, 1, 0])) == 0
+    assert scores.own_kind_nearest(views, np.array([0, 0, 1, 2])) == 0.5
+    with pytest.raises(SDNError, match="two or more"):
+        scores.own_kind_nearest(views[:1], np.array([0]))

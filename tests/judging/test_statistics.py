@@ -129,6 +129,13 @@ def test_an_overlap_is_no_victory(ours, accuracy, frechet):
     assert judging.better("frechet", theirs, ours) is accuracy
 
 
+@pytest.mark.parametrize(("low", "high", "sign"), [(0.1, 0.3, 1), (-0.1, 0.3, 0), (-0.3, -0.1, -1)])
+def test_a_difference_is_decided_where_its_interval_is_on_one_side_of_zero(low, high, sign):
+    difference = (low + high) / 2, low, high
+    assert judging.decided("accuracy", difference) == sign
+    assert judging.decided("frechet", difference) == -sign
+
+
 def test_the_best_is_first_and_an_unknown_measure_is_refused():
     scores = {"a": 0.2, "b": 0.9, "c": 0.5}
     assert judging.ranked("accuracy", scores) == ["b", "c", "a"]

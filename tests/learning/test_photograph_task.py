@@ -117,7 +117,7 @@ def test_words_are_counted_once_a_caption_and_in_what_is_read():
     lines = ["blue blue bird", "a bird", "a bird with a crest", "x" * 200 + " blue"]
     words = text_task.common_words(lines, 0.5)
     assert words == {"a": 0, "bird": 1}
-    held = text_task.told(["A bird", "birds", "a " * 100 + "bird"], words)
+    held = text_task.words_held(["A bird", "birds", "a " * 100 + "bird"], words)
     assert held.tolist() == [[1, 1], [0, 0], [1, 0]]
 
 

@@ -15,6 +15,7 @@ from tiny_book import edit, run
 
 from sdn_lib.book.render import (
     describe,
+    leave_out_empty,
     link_repository,
     merge_parameters,
     name_outcomes,
@@ -57,6 +58,16 @@ def test_a_hidden_output_is_called_the_outcome() -> None:
     shown = [cell.metadata["mystnb"].get("code_prompt_show") for cell in cells]
     assert shown == ["Show the outcome", None, None]
     assert cells[0].metadata["mystnb"]["image"] == {"alt": "x"}
+
+
+def test_what_needs_a_readers_photographs_stands_on_the_page_only_with_them() -> None:
+    shown = nbformat.v4.new_output("stream", text="8 photographs")
+    cells = [
+        nbformat.v4.new_code_cell("1", metadata={"tags": tags}, outputs=outputs)
+        for tags, outputs in ((["photographs"], []), (["photographs"], [shown]), ([], []))
+    ]
+    leave_out_empty(nbformat.v4.new_notebook(cells=cells))
+    assert ["remove-cell" in cell.metadata["tags"] for cell in cells] == [True, False, False]
 
 
 def test_a_warning_stops_the_rendering(root: Path) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from sdn_lib import show
 from sdn_lib.errors import SDNError
-from sdn_lib.show import charts
 
 
 def test_wrong_input_is_named():
@@ -38,5 +37,5 @@ def test_loss_curves_refuse_empty_and_diverged_logs():
 
 
 def test_smoothing_keeps_constants_and_length():
-    assert np.allclose(charts._smooth(np.full(7, 3.0), 5), 3.0)
-    assert len(charts._smooth(np.arange(4.0), 100)) == 4
+    assert np.allclose(show.moving_average(np.full(7, 3.0), 5), 3.0)
+    assert len(show.moving_average(np.arange(4.0), 100)) == 4

@@ -13,9 +13,11 @@ embeddings    `train/*.pickle`, `test/*.pickle`   `train/*.pickle`, `test/*.pick
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from sdn_lib.data.photographs import flowers
 
 
 def missing(folder: Path, patterns: Iterable[str]) -> list[str]:
@@ -32,7 +34,9 @@ class Archive:
     `drive` and `drive_key` a Google Drive id and its resource key, tried last; `wants` patterns
     of paths of which one each stands in the data folder once it is unpacked, also where it holds a
     part of the data set; empty for a file that is used as it is;
-    `gathers` (path beside the wanted folder in the archive, path in the data folder) pairs.
+    `gathers` (path beside the wanted folder in the archive, path in the data folder) pairs;
+    `flat` where the files of its one pattern may lie in any folders of the archive; `check` raises
+    SDNError for a file that is none of its kind.
     """
 
     part: str
@@ -44,6 +48,8 @@ class Archive:
     drive_key: str | None = None
     wants: tuple[str, ...] = ()
     gathers: tuple[tuple[str, str], ...] = ()
+    flat: bool = False
+    check: Callable[[Path], object] | None = None
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -93,7 +99,10 @@ BIRDS = (
         checksum="sha256:0c685df5597a8b24909f6a7c9db6d11e008733779a671760afef78feb49bf081",
         drive="1hbzc_P1FuxMkcabkgn9ZKinBwW683j45",
         wants=("CUB_200_2011/images.txt", "CUB_200_2011/images"),
-        gathers=(("attributes.txt", "CUB_200_2011/attributes/attributes.txt"),),
+        gathers=(
+            ("attributes.txt", "CUB_200_2011/attributes/attributes.txt"),
+            ("facing.txt", "CUB_200_2011/facing.txt"),
+        ),
     ),
     Archive(
         "captions",
@@ -119,12 +128,14 @@ FLOWERS = (
         size=344_862_509,
         checksum="md5:52808999861908f626f3c1f4e79d11fa",
         wants=("jpg/image_*.jpg",),
+        flat=True,
     ),
     Archive(
         "labels",
         "imagelabels.mat",
         (f"{_OXFORD}/imagelabels.mat",),
         checksum="md5:e0620be6f572b9609742df49c70aed4d",
+        check=flowers.read_labels,
     ),
     Archive(
         "splits",

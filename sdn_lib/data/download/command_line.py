@@ -62,7 +62,8 @@ def _fetch_all(archives: Sequence[Archive], licence: str, options: argparse.Name
     parts = {archive.part: archive for archive in archives}
     paths = _files_at_hand(options.from_file, parts)
     if options.subset:
-        parts |= {part: replace(parts[part], size=None, checksum=None) for part in paths}
+        cut = [part for part in paths if parts[part].wants or parts[part].check]
+        parts |= {part: replace(parts[part], size=None, checksum=None) for part in cut}
     for part in dict.fromkeys(options.parts):
         if part not in parts:
             raise FetchError(f"unknown part {part!r}: {near(part, parts)}")

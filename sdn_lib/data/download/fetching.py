@@ -32,20 +32,23 @@ def fetch(
 
     A part that is there is skipped, which `report` says; one that another run is bringing is
     waited for. Raises FetchError that lists what every address answered and says how to go on by
-    hand; SpaceError before a download for which the disk has no room, and where it refuses;
+    hand, and for a `from_file` that is missing, or that is not what the part came from;
+    SpaceError before a download for which the disk has no room, and where it refuses;
     DamagedError for a `from_file` that is not the published one.
     """
-    folder = Path(folder)
+    folder, own = Path(folder), None if from_file is None else Path(from_file)
     try:
-        if _is_there(archive, folder, report):
+        if own is not None:
+            _refuse_no_file(archive, own)
+        if _is_there(archive, folder, own, report):
             return
         refuse_incomplete(archive, folder)
         with files.alone(folder / "archives" / archive.file):
             # Another run may have brought it meanwhile, and one that was killed left something.
-            if not _is_there(archive, folder, report):
+            if not _is_there(archive, folder, own, report):
                 files.remove_leftovers(folder / archive.file, older=0)
-                if from_file is not None:
-                    _use_file(archive, folder, Path(from_file))
+                if own is not None:
+                    _use_file(archive, folder, own)
                 elif not _use_stored(archive, folder, report):
                     _download(archive, folder, report)
                 report(f"{archive.part}: in {folder}, {describe(archive, folder)}")
@@ -53,19 +56,47 @@ def fetch(
         raise SpaceError(files.explain(error)) from None
 
 
-def _is_there(archive: Archive, folder: Path, report: Callable[[str], None]) -> bool:
+def _refuse_no_file(archive: Archive, own: Path) -> None:
+    given = f"--from-file {archive.part}={own}"
+    if own.is_dir():
+        wanted = "pack it, and name the archive" if archive.wants else f"name its {archive.file}"
+        raise FetchError(f"{given}: that is a folder: {wanted}")
+    if not own.is_file():
+        raise FetchError(f"{given}: there is no such file")
+
+
+def _is_there(
+    archive: Archive, folder: Path, own: Path | None, report: Callable[[str], None]
+) -> bool:
     if missing(folder, archive.results):
         return False
+    if own is not None:
+        _refuse_another(archive, folder, own)
     report(f"{archive.part}: already in {folder}, {describe(archive, folder)}")
     return True
 
 
+def _refuse_another(archive: Archive, folder: Path, own: Path) -> None:
+    """Raise FetchError where what stands in `folder` did not come from the user's file."""
+    if archive.wants:
+        known = read_record(archive, folder).get("sha256")
+    else:
+        known = files.checksum(folder / archive.file)
+    if known != files.checksum(own):
+        places = " and ".join(str(folder / item) for item in archive.items)
+        came = "came from another file" if known else "came from a file that is not on record"
+        raise FetchError(
+            f"--from-file {archive.part}={own}: {places} {came}: delete {places} and run again, "
+            "or leave the option out to use what is there"
+        )
+
+
 def _use_file(archive: Archive, folder: Path, path: Path) -> None:
     """Place what a file holds that the user has; the file stays."""
-    if not path.is_file():
-        raise FetchError(f"--from-file {archive.part}={path}: there is no such file")
     try:
         digest = verify(path, archive)
+        if archive.check:
+            archive.check(path)
         if archive.wants:
             extract(path, folder, archive)
         else:

@@ -17,17 +17,18 @@ from sdn_lib.data.download.unpacking import unpack
 def extract(path: str | Path, folder: str | Path, archive: Archive) -> None:
     """Unpack a zip or tar archive and move what `archive.wants` names into `folder`.
 
-    The wanted folder may lie at any depth. Members that are links or devices, or that lie
-    outside the archive's own folder, and archives that are cut short raise DamagedError;
-    whatever is raised, nothing of the archive stays behind. Raises SpaceError where the disk is
-    full or refuses. What Macs and Windows add to archives is left out.
+    The wanted folder may lie at any depth, and so may every file of a flat archive, of which two
+    may not have one name. Members that are links or devices, or that lie outside the archive's own
+    folder, and archives that are cut short raise DamagedError; whatever is raised, nothing of the
+    archive stays behind. Raises SpaceError where the disk is full or refuses. What Macs and Windows
+    add to archives is left out.
     """
     path, folder = Path(path), Path(folder)
     temporary = files.partial_path(folder / archive.file)
     try:
         temporary.mkdir(parents=True)
         unpack(path, temporary)
-        sources = _find(temporary, archive, path)
+        sources = (_collect if archive.flat else _find)(temporary, archive, path)
         for name, place in archive.gathers:
             item, _, rest = place.partition("/")
             source, target = sources[item], sources[item] / rest
@@ -51,6 +52,25 @@ def refuse_incomplete(archive: Archive, folder: Path) -> None:
         item = folder / path.split("/")[0]
         if item.exists():
             raise FetchError(f"{item} exists without {path}: move it away, then run again")
+
+
+def _collect(top: Path, archive: Archive, path: Path) -> dict[str, Path]:
+    """Move the files of a flat archive, wherever they lie under `top`, into one folder."""
+    (want,) = archive.wants
+    item, _, pattern = want.partition("/")
+    found: dict[str, Path] = {}
+    for file in sorted(file for file in top.rglob(pattern) if file.is_file()):
+        if file.name in found:
+            one, other = (p.relative_to(top).as_posix() for p in (found[file.name], file))
+            raise DamagedError(f"{path} holds {one} and {other}, of one name: keep one of them")
+        found[file.name] = file
+    if not found:
+        return _find(top, archive, path)
+    folder = files.partial_path(top / item)
+    folder.mkdir()
+    for name, file in found.items():
+        os.replace(file, folder / name)
+    return {item: folder}
 
 
 def _find(top: Path, archive: Archive, path: Path) -> dict[str, Path]:

@@ -44,9 +44,10 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     """Read a folder of CUB with captions and check it.
 
     The split must have 8,855 and 2,933 images unless `subset` says that the folder holds a part
-    of the data set. `classes` keeps only some class ids; files of the others need not be there.
-    Raises SDNError, which names the file, for an image or caption file that is missing or that no
-    image list knows, for other than ten captions, and for lists that disagree.
+    of the data set: images whose picture or captions are not there are then left out and counted,
+    see `published.read_files`. `classes` keeps only some class ids; files of the others need not be
+    there. Raises SDNError, which names the file, for an image or caption file that is missing or
+    that no image list knows, for other than ten captions, and for lists that disagree.
     """
     folder = Path(folder)
     root = folder / "CUB_200_2011"

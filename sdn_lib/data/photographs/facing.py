@@ -2,7 +2,7 @@
 
 No human caption says it, and half of the birds face left: to a student, the best single answer to
 both is a blot. From `CUB_200_2011/parts/part_locs.txt` of the official archive, or from a file
-`facing.txt` beside it, lines `<image name without .jpg> left|right`, which goes first.
+`facing.txt` beside or in it, lines `<image name without .jpg> left|right`, which goes first.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ def add_facing(reading: Reading, folder: str | Path) -> Reading:
     there is none, where a line is none of its kind, and where a name stands twice or is missing.
     """
     folder = Path(folder)
-    listed, parts = folder / "facing.txt", folder / "CUB_200_2011" / "parts" / "part_locs.txt"
-    if listed.exists():
+    root = folder / "CUB_200_2011"
+    parts = root / "parts" / "part_locs.txt"
+    listed = next((p for p in (folder / "facing.txt", root / "facing.txt") if p.exists()), None)
+    if listed:
         path, sides = listed, _listed(listed)
     elif parts.exists():
-        path, sides = parts, _from_parts(parts, folder / "CUB_200_2011" / "images.txt")
+        path, sides = parts, _from_parts(parts, root / "images.txt")
     else:
         raise SDNError(
             f"{parts} is missing: which way a bird faces is known from the official archive of "
-            f"CUB-200-2011, or from {listed.name} beside it; else leave facing out"
+            "CUB-200-2011, or from facing.txt beside it; else leave facing out"
         )
     unknown = [name for name in reading.names if name not in sides]
     if unknown and path == listed:
@@ -55,6 +57,8 @@ def _listed(path: Path) -> dict[str, str]:
     sides: dict[str, str] = {}
     for place, line in enumerate(read_text(path, "write it again").splitlines(), 1):
         name, _, side = line.strip().rpartition(" ")
+        if not name and not side:
+            continue
         if side not in SIDES or not name or name in sides:
             raise SDNError(
                 f"{path}, line {place}: {line!r} is no new name with left or right after it"

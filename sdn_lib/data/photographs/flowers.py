@@ -14,7 +14,6 @@ A folder to read holds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +34,10 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     """Read a folder of Oxford-102 with captions and check it.
 
     The split must have 7,034 and 1,155 images unless `subset` says that the folder holds a part
-    of the data set: images of the list whose picture is not there are then left out, and `source`
-    says how many ('left_out'), and how many of them have captions there ('unpictured'). `classes`
-    keeps only some class ids; files of the others need not be there. A caption file with fewer than
-    ten lines starts again from its first; `source` says how many.
+    of the data set: images whose picture or captions are not there are then left out and counted,
+    see `published.read_files`. `classes` keeps only some class ids; files of the others need not be
+    there. A caption file with fewer than ten lines starts again from its first; `source` says how
+    many.
     Raises SDNError, which names the file, for an image or caption file that is missing or that no
     image has, for no or more than ten captions, and for lists that disagree.
     """
@@ -46,35 +45,22 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     path = folder / "imagelabels.mat"
     if not path.exists():
         raise SDNError(f"{path} cannot be read (there is no such file): {OXFORD.remedy(folder)}")
-    labels = dict(enumerate(_labels(path), 1))
-    class_names = {k: f"class_{k:05d}" for k in sorted(set(labels.values()))}
-    captions = {number: f"{class_names[k]}/{_image(number)}" for number, k in labels.items()}
-    numbers = list(labels)
-    if subset:
-        there = {file.stem for file in folder.glob("jpg/*.jpg")}
-        numbers = [number for number in numbers if _image(number) in there] or numbers
-    left_out = labels.keys() - numbers
-    images = [_image(number) for number in numbers]
+    labels = read_labels(path)
+    class_names = {k: f"class_{k:05d}" for k in sorted(set(labels))}
+    images = [f"image_{number:05d}" for number in range(1, len(labels) + 1)]
     lists = Lists(
         paths=[path],
         names=[f"jpg/{image}" for image in images],
-        class_ids=[labels[number] for number in numbers],
+        class_ids=labels,
         class_names=class_names,
         images=images,
-        captions=[captions[number] for number in numbers],
-        unpictured=[captions[number] for number in left_out],
+        captions=[f"{class_names[k]}/{image}" for k, image in zip(labels, images, strict=True)],
     )
-    reading = read_files(OXFORD, folder, lists, subset, classes)
-    texts = [folder / "text_c10" / f"{stem}.txt" for stem in lists.unpictured]
-    counts = {"left_out": len(left_out), "unpictured": sum(text.exists() for text in texts)}
-    return replace(reading, source={**reading.source, **counts})
+    return read_files(OXFORD, folder, lists, subset, classes)
 
 
-def _image(number: int) -> str:
-    return f"image_{number:05d}"
-
-
-def _labels(path: Path) -> list[int]:
+def read_labels(path: Path) -> list[int]:
+    """Return the class of every image, the first one's first; SDNError for another file."""
     try:
         found = np.asarray(loadmat(path, appendmat=False)["labels"])
     except Exception as error:  # the reader raises many kinds for a damaged file

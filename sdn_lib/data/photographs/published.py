@@ -45,8 +45,7 @@ class Lists:
 
     `paths` of the lists, the one of the images first; `names` as the published splits spell them;
     `class_ids`; `class_names` id -> name; `images` and `captions` the paths of their files within
-    the folders of images and captions, without the endings; `unpictured` those of captions that may
-    be there without their image.
+    the folders of images and captions, without the endings.
     """
 
     paths: Sequence[Path]
@@ -55,7 +54,6 @@ class Lists:
     class_names: dict[int, str]
     images: Sequence[str]
     captions: Sequence[str]
-    unpictured: Sequence[str] = ()
 
 
 def read_files(
@@ -63,25 +61,42 @@ def read_files(
 ) -> Reading:
     """Return the reading of a folder whose lists have been read, without boxes.
 
-    Raises SDNError, which names the file, for a split of another size than published unless
-    `subset`, for image or caption files that the lists do not have or the folder lacks, and for
-    captions that are not ten.
+    Of a `subset`, images whose picture or captions are not there are left out, and `source` says
+    how many have no picture ('left_out'), how many of these have captions ('unpictured'), and how
+    many have a picture alone ('uncaptioned'). Raises SDNError, which names the file, for a split of
+    another size than published unless `subset`, for image or caption files that the lists do not
+    have or the folder lacks, and for captions that are not ten.
     """
-    split = read_split(folder, lists.names, lists.class_ids, about.test_classes)
-    check_counts(lists.paths[0], split.splits, about.counts, subset)
     rows = chosen_rows(lists.class_ids, lists.class_names, classes)
+    pictures, told = folder / about.images, folder / "text_c10"
+    remedy = about.remedy(folder)
+    seen = stems_in(pictures, lists.images, ".jpg", remedy)
+    read = stems_in(told, lists.captions, ".txt", remedy)
+    there = [(lists.images[row] in seen, lists.captions[row] in read) for row in rows]
+    if subset:
+        pictured = [row for row in rows if lists.images[row] in seen]
+        # Where none is whole, the first missing file is named below.
+        rows = [row for row in pictured if lists.captions[row] in read] or pictured or rows
 
     def kept(values: Sequence) -> list:
         return [values[row] for row in rows]
 
-    remedy = about.remedy(folder)
-    images = match_files(folder / about.images, kept(lists.images), lists.images, ".jpg", remedy)
-    known = [*lists.captions, *lists.unpictured]
-    texts = match_files(folder / "text_c10", kept(lists.captions), known, ".txt", remedy)
+    split = read_split(
+        folder, lists.names, lists.class_ids, about.test_classes, rows if subset else None
+    )
+    check_counts(lists.paths[0], split.splits, about.counts, subset)
+    images = _paths(pictures, kept(lists.images), seen, ".jpg", subset)
+    texts = _paths(told, kept(lists.captions), read, ".txt", subset)
     captions, mended = read_captions(texts, about.may_repeat)
     splits, embeddings = kept(split.splits), split.embeddings
     if embeddings is not None and len(rows) < len(embeddings):  # else it would be copied
         embeddings = embeddings[rows]
+    source = source_of(about.kind, folder, split, splits, subset, classes, mended, lists.paths)
+    counts = {
+        "left_out": sum(not picture for picture, _ in there),
+        "unpictured": there.count((False, True)),
+        "uncaptioned": there.count((True, False)),
+    }
     return Reading(
         names=kept(lists.names),
         class_ids=kept(lists.class_ids),
@@ -93,36 +108,39 @@ def read_files(
         splits=splits,
         boxes=None,
         embeddings=embeddings,
-        source=source_of(about.kind, folder, split, splits, subset, classes, mended, lists.paths),
+        source={**source, **counts},
     )
 
 
-def match_files(
-    root: Path, stems: Sequence[str], known: Collection[str], suffix: str, remedy: str
-) -> list[Path]:
-    """Return the file `root/<stem><suffix>` of every stem.
+def stems_in(root: Path, known: Collection[str], suffix: str, remedy: str) -> set[str]:
+    """Return the stems, paths within `root` without the ending, of its files `<stem><suffix>`.
 
     What Macs and Windows add to folders is passed over (`clutter.is_clutter`). Raises SDNError
-    that names the file where one is missing, or where `root` holds one whose stem is not among the
-    `known`, which would shift every later image against its captions, and with the `remedy` where
-    `root` itself is missing.
+    that names the file for one whose stem is not among the `known`, which would shift every later
+    image against its captions, and with the `remedy` where `root` itself is missing.
     """
     if not root.is_dir():
         raise SDNError(f"{root} is missing: {remedy}")
     paths = (path.relative_to(root).as_posix() for path in root.rglob(f"*{suffix}"))
     found = {path[: -len(suffix)] for path in paths if not is_clutter(path)}
-    missing = next((stem for stem in stems if stem not in found), None)
-    if missing is not None:
-        raise SDNError(
-            f"{root / (missing + suffix)} is missing "
-            f"({counted(sum(stem not in found for stem in stems), 'such file')}): "
-            "unpack the archive again"
-        )
     extra = sorted(found - set(known))
     if extra:
         raise SDNError(
             f"{root / (extra[0] + suffix)} belongs to no image of the data set "
             f"({counted(len(extra), 'such file')}): take it away or unpack the archive again"
+        )
+    return found
+
+
+def _paths(
+    root: Path, stems: Sequence[str], there: Collection[str], suffix: str, subset: bool
+) -> list[Path]:
+    missing = [stem for stem in stems if stem not in there]
+    if missing:
+        raise SDNError(
+            f"{root / (missing[0] + suffix)} is missing ({counted(len(missing), 'such file')}): "
+            "unpack the archive again"
+            + ("" if subset else ", or say that it is a subset (subset=True, --subset)")
         )
     return [root / (stem + suffix) for stem in stems]
 

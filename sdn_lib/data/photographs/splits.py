@@ -26,14 +26,20 @@ class Split:
 
 
 def read_split(
-    folder: Path, names: Sequence[str], class_ids: Sequence[int], test_classes: Collection[int]
+    folder: Path,
+    names: Sequence[str],
+    class_ids: Sequence[int],
+    test_classes: Collection[int],
+    needed: Sequence[int] | None = None,
 ) -> Split:
     """Return the text-to-image split of all N images of a data set.
 
     It comes from `train/` and `test/` in StackGAN's format where they are present, else from
-    `test_classes`. Raises SDNError, which names the file, for a pickle that is missing or damaged,
-    for images that are unknown, missing or twice there, for class ids that differ from the data
-    set's, for a class in both splits, and for embeddings that do not fit.
+    `test_classes`. Rows that are not `needed`, where these are named, need not be in the pickles;
+    their split and embeddings mean nothing then. Raises SDNError, which names the file, for a
+    pickle that is missing or damaged, for images that are unknown, missing or twice there, for
+    class ids that differ from the data set's, for a class in both splits, and for embeddings that
+    do not fit.
     """
     paths = {split: folder / split / "filenames.pickle" for split in SPLITS}
     embedded = [folder / split / "char-CNN-RNN-embeddings.pickle" for split in SPLITS]
@@ -50,8 +56,13 @@ def read_split(
             raise SDNError(f"{path} lists {unknown!r}, which the data set does not: fetch it again")
         rows[split] = [at[name] for name in stored]
     counts = np.bincount([row for listed in rows.values() for row in listed], minlength=len(names))
-    if (counts != 1).any():
-        name = names[int(np.flatnonzero(counts != 1)[0])]
+    wrong = counts != 1
+    if needed is not None:
+        spared = np.ones(len(names), bool)
+        spared[needed] = False
+        wrong &= ~(spared & (counts == 0))
+    if wrong.any():
+        name = names[int(np.flatnonzero(wrong)[0])]
         raise SDNError(
             f"{paths['train']} and test/{paths['test'].name} list {counted(counts.sum(), 'name')} "
             f"for {counted(len(names), 'image')}, and {name!r} not once: fetch them again"

@@ -147,14 +147,10 @@ class TrainConfig(Config):
 
 @dataclass(frozen=True)
 class EvaluationConfig(Config):
-    """How many test images and captions are judged, and the seeds that pick the captions.
-
-    `streams` as in TrainConfig; `brittle` has numbered ones.
-    """
+    """How many test images and captions are judged, and the seeds that pick the captions."""
 
     images: int = setting(in_range(2), 2000)
     seeds: tuple[int, ...] = setting(SEEDS, (0, 1, 2))
-    streams: str = setting(STREAMS, "labelled")
 
 
 def _own_birds(**changes) -> DataConfig:
@@ -327,7 +323,6 @@ PROFILES = {
             10000, learning_rate=1e-3, seed=4, **{**LITTLE, "image_weight": 20.0}, **NUMBERED
         ),
         baseline=_student(30670, seed=3, **LITTLE, **NUMBERED),
-        evaluation=EvaluationConfig(**NUMBERED),
     ),
     "birds64": _small("birds"),
     "flowers64": _small("flowers"),

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-NUMBERED = {"batches": (), "captions": (1,), "text": (), "questions": (7,)}
+NUMBERED = {"batches": (), "captions": (1,), "text": ()}
 """What told the streams of a Numbered seed apart, by purpose; later purposes have labels."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -113,14 +114,19 @@ def test_every_python_that_is_promised_is_tested() -> None:
     assert f"Python {', '.join(promised[:-1])} or {promised[-1]}" in readme
 
 
-def pytest_calls(target: str) -> list[list[str]]:
-    """Return the arguments of each call of pytest that `make target` makes, none of them run."""
+def made_by(target: str) -> list[str]:
+    """Return the commands of `make target`, a line each, none of them run."""
     if not shutil.which("make"):
         pytest.skip("no make here")
     clean = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"}
     command = ["make", "--dry-run", "--always-make", target]
     done = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=True)
-    lines = done.stdout.replace("\\\n", " ").splitlines()
+    return done.stdout.replace("\\\n", " ").splitlines()
+
+
+def pytest_calls(target: str) -> list[list[str]]:
+    """Return the arguments of each call of pytest that `make target` makes."""
+    lines = made_by(target)
     return [shlex.split(line.split("pytest", 1)[1]) for line in lines if "-m pytest" in line]
 
 
@@ -141,6 +147,20 @@ def test_every_call_leaves_a_report_of_its_own(target: str) -> None:
     reports = [word for call in pytest_calls(target) for word in call if "--junitxml" in word]
     assert reports and len(set(reports)) == len(pytest_calls(target))
     assert all(word.startswith("--junitxml=_build/reports/") for word in reports)
+
+
+@pytest.mark.parametrize("page", ["README.md", "book/08_real_photographs.ipynb"])
+def test_the_papers_experiment_is_one_command_of_the_steps_that_are_told(page: str) -> None:
+    text = (ROOT / page).read_text()
+    if page.endswith(".ipynb"):
+        text = "\n\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    blocks = re.findall(r"```sh\n(.*?)```", text.replace("\\\n", " "), re.DOTALL)
+    (told,) = [block for block in blocks if "--profile birds" in block and "fetch_birds" in block]
+    steps = re.findall(r"\.venv/bin/(.*?)(?: *#.*| > .*)?$", told, re.MULTILINE)
+    assert len(steps) == 7
+    made = " ".join(" ".join(made_by("birds")).replace("$run", "RUN").replace("--quiet ", "").split())
+    places = [made.find(" ".join(step.replace("$run", "RUN").split())) for step in steps]
+    assert min(places) > 0 and places == sorted(places)
 
 
 def test_programs_that_tests_start_can_be_interrupted() -> None:

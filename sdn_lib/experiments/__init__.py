@@ -19,7 +19,7 @@ from sdn_lib.experiments.evaluation import (
     to_table,
 )
 from sdn_lib.experiments.examination import Exam, draw_exam, mark
-from sdn_lib.experiments.results import FIXED, rows_folder, rows_profile, stored_row, stored_rows
+from sdn_lib.experiments.results import FIXED, rows_folder, stored_row, stored_rows
 from sdn_lib.experiments.rows import ROWS, SHARE, Row
 from sdn_lib.experiments.train import SHOWN, shown_rows, train_row
 
@@ -44,7 +44,6 @@ __all__ = [
     "mark",
     "p_values",
     "rows_folder",
-    "rows_profile",
     "shown_rows",
     "stored_evaluation",
     "stored_row",

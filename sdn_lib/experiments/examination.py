@@ -18,7 +18,7 @@ from sdn_lib.judging.pictures import power_spectrum
 from sdn_lib.judging.probes import classifier_two_sample_test
 from sdn_lib.judging.statistics import interval
 from sdn_lib.profiles import Profile
-from sdn_lib.randomness import Numbered, stream
+from sdn_lib.randomness import stream
 from sdn_lib.teacher import Teacher
 
 
@@ -76,8 +76,7 @@ def draw_exam(profile: Profile, seed: int | None = None) -> Exam:
     By default the profile's first: rows of the ablation are asked those captions alone.
     """
     seed = profile.evaluation.seeds[0] if seed is None else seed
-    labelled = profile.evaluation.streams == "labelled"
-    draw = stream("questions", seed if labelled else Numbered(seed))
+    draw = stream("questions", seed)
     data, rows = runs.dataset(profile), examined_rows(profile)
     captions, drawn = data.draw_captions(rows, draw)
     return Exam(
@@ -100,8 +99,7 @@ def mark(
     at the image and the pools, by the first 500, where pictures that are all alike have nothing in
     common with the captions; and the power of the pictures over that of real ones, by waves. How
     often a classifier tells them from real ones is under 'told_apart'. Triples are (value, low,
-    high) by `judging.interval` with `draws`, which resamples the exam's species; the rows in
-    results/ablation/brittle are older and resample pictures.
+    high) by `judging.interval` with `draws`, which resamples the exam's species.
     """
     features, guess = predict(evaluator, pictures)
     real_features, real, real_spectrum = exam.seen(evaluator, teacher)

@@ -13,7 +13,7 @@ from sdn_lib.experiments.rows import ROWS, Row, budget
 from sdn_lib.profiles import Profile, TrainConfig
 from sdn_lib.runs.settings import STUDENT_NETWORK
 
-SHIPPED = "brittle"
+SHIPPED = "cpu"
 """The profile of the rows that ship."""
 
 FIXED = ("evaluator", "teacher", "text")
@@ -28,14 +28,6 @@ REMEDY = "delete it and run it again"
 def rows_folder(profile: Profile) -> Path:
     """Return where the profile's rows are kept by default."""
     return profiles.ROOT / "results" / "ablation" / profile.name
-
-
-def rows_profile(profile: Profile) -> Profile:
-    """Return the profile to read rows with: `brittle` in place of `cpu`, which has only a few."""
-    if profile.name != "cpu":
-        return profile
-    first = profiles.PROFILES[SHIPPED]
-    return dataclasses.replace(first, seed=profile.seed, output_dir=profile.output_dir)
 
 
 def stored_rows(profile: Profile) -> dict[str, list[dict[str, Any]]]:

@@ -452,7 +452,7 @@ def test_what_the_text_says_of_photographs_is_so() -> None:
 @pytest.fixture(scope="module")
 def grid() -> dict[str, list[dict]]:
     try:
-        return experiments.stored_rows(profiles.load("brittle"))
+        return experiments.stored_rows(profiles.load("cpu"))
     except SDNError as error:
         pytest.skip(str(error))
 
@@ -476,32 +476,19 @@ def test_claims_rest_on_three_trainings_of_equal_cost(grid: dict) -> None:
                 assert spent == pytest.approx(budget, rel=1e-3), name
 
 
-def test_rows_of_the_present_recipe_differ_more(levels: dict) -> None:
-    now, then = (
-        levels[f"c09_{full}"] - levels[f"c09_{pixels}"]
-        for full, pixels in (("now_full", "now_pixels"), ("full_accuracy", "pixels_accuracy"))
-    )
-    assert now > 2 * then > 0
-    n = {key.removeprefix("c09_now_"): value for key, value in levels.items() if "_now_" in key}
-    assert n["high_mid"] > n["high"] > n["full"] > n["plain"] > n["two"] and n["full"] > n["one"]
-    assert all(n[level] == pytest.approx(n["pixels"], abs=0.02) for level in ("mid", "low"))
-    assert max(n["random"], n["shuffled"]) < n["pixels"] - 0.02
-
-
 def test_the_stored_rows_are_those_that_are_declared() -> None:
-    for of in ("brittle", "cpu"):
-        profile = profiles.load(of)
-        folder = experiments.rows_folder(profile)
-        paths = sorted(folder.glob("*-[0-9]*.json"))
-        assert paths
-        for path in paths:
-            name, _, seed = path.stem.rpartition("-")
-            assert experiments.stored_row(name, int(seed), profile, folder), path
+    profile = profiles.load("cpu")
+    folder = experiments.rows_folder(profile)
+    paths = sorted(folder.glob("*-[0-9]*.json"))
+    assert paths
+    for path in paths:
+        name, _, seed = path.stem.rpartition("-")
+        assert experiments.stored_row(name, int(seed), profile, folder), path
 
 
 def test_the_grid_was_judged_by_the_shipped_networks(grid: dict) -> None:
     for name in experiments.FIXED:
-        wanted = files.checksum(ROOT / "results" / "brittle" / name / "weights.safetensors")
+        wanted = files.checksum(ROOT / "results" / "cpu" / name / "weights.safetensors")
         assert {f["settings"][name] for rows in grid.values() for f in rows} == {wanted}
 
 
@@ -533,28 +520,44 @@ def test_the_rule_of_the_verdicts_errs_as_seldom_as_the_text_says(levels: dict) 
         assert levels[f"c09_ours_{seeds}"] < 0.07 and levels[f"c09_naive_{seeds}"] > 0.3
 
 
-def test_what_the_text_says_of_the_rows_is_so(levels: dict) -> None:
+def test_what_the_text_says_of_the_rows_is_so(levels: dict, grid: dict) -> None:
     n = {key.removeprefix("c09_"): value for key, value in levels.items()}
-    assert n["decided"] == 0 and 0 < n["stand"] < n["stand_alone"]
-    assert n["full_vs_pixels_frechet_p"] < 0.05 and n["won_teacher"] == 1
-    assert n["low_vs_pixels_frechet_p"] < 0.05
-    assert n["alone_against_low"] == 1 and n["won_against_low"] == 0
-    assert n["alone_geometry"] == n["tests_geometry"] and n["alone_mid"] == n["tests_mid"]
-    assert n["alone_high"] == n["alone_symmetry"] == 0
-    assert n["random_accuracy"] == pytest.approx(n["pixels_accuracy"], abs=0.02)
-    gained = n["pixels_frechet"] - n["random_frechet"], n["random_frechet"] - n["full_frechet"]
-    assert 0 < gained[0] < gained[1]
-    assert n["high_accuracy"] < n["mid_accuracy"]
-    assert n["high_colours"] > n["mid_colours"] and n["mid_family"] > n["high_family"]
-    assert n["mid_colours"] == pytest.approx(n["pixels_colours"], abs=0.02)
-    assert n["mid_colours"] == pytest.approx(n["chance_colours"], abs=0.02)
-    assert n["furthest"] < 0.3 and n["rows_pale"] > 0.8 * n["rows_drawn"]
-    assert n["random_share_accuracy"] < 0.1 and 0.1 < n["random_share_frechet"] < 0.5
-    assert n["unsure_side"] == "against" and n["seeds_needed"] > 10
-    assert n["high_frechet"] < n["mid_frechet"] < n["low_frechet"] < n["pixels_frechet"]
-    assert n["high_mid_accuracy"] > n["full_accuracy"]
-    assert n["high_mid_frechet"] < n["full_frechet"] < n["one_frechet"]
-    assert n["full_vs_two_frechet_low"] > 0 > n["full_vs_two_accuracy_low"]
+    asked = {name for claim in experiments.CLAIMS.values() for test in claim.tests for name in test}
+    rows = asked & set(experiments.ROWS)
+    accuracy, far, colours, family = (
+        {name: n[f"{name}_{of}"] for name in rows}
+        for of in ("accuracy", "frechet", "colours", "family")
+    )
+    assert max(n["random_share_accuracy"], n["random_share_frechet"]) < 0
+    assert n["seeds_needed"] > 10
+    for ignorant in ("random", "shuffled"):
+        assert accuracy[ignorant] < accuracy["pixels"] - 0.05
+        assert far[ignorant] > far["pixels"] + 100
+    assert accuracy["full"] > accuracy["pixels"] + 0.1 and far["full"] < far["pixels"] / 2
+
+    assert accuracy["high"] > max(accuracy["mid"], accuracy["low"], accuracy["pixels"]) + 0.1
+    assert max(accuracy["mid"], accuracy["low"]) < accuracy["pixels"] + 0.02
+    assert accuracy["mid_low"] < accuracy["full"] - 0.1
+    assert colours["high"] > 2 * max(colours["mid"], colours["low"], colours["pixels"])
+    assert max(colours["mid"], colours["low"]) < colours["pixels"] + 0.02
+    assert family["mid"] > max(family["high"], family["pixels"]) + 0.05
+    assert n["alone_geometry"] == n["tests_geometry"]
+    assert 2 * far["high"] < min(far["mid"], far["low"], far["pixels"])
+
+    assert far["full"] < far["high_low"] and far["high_mid"] < far["high"]
+    assert far["mid"] > far["pixels"] - 10
+    assert accuracy["high_mid"] > accuracy["full"] + 0.03
+    assert far["high_mid"] < far["full"] - 20 and n["high_mid_detail"] < n["full_detail"]
+
+    assert accuracy["plain"] > accuracy["two"] + 0.05 and far["plain"] < far["two"] - 50
+    spread = {name: n[f"{name}_most"] - n[f"{name}_least"] for name in rows}
+    assert max(spread, key=spread.__getitem__) == "plain"
+    assert accuracy["two"] <= accuracy["one"] < accuracy["full"] - 0.08
+    assert far["one"] <= far["two"] + 10 and max(far["one"], far["two"]) > far["full"] + 80
+
+    assert min(n["pixels_facing"], n["pixels_scene"]) > 0.95
+    assert n["full_size"] < n["chance_size"] + 0.06
+    assert n["rows_blind_to_marks"] == n["rows_drawn"] == len(grid) - 1  # without `brief`
 
 
 def test_the_live_row_is_the_stored_one(levels: dict) -> None:

@@ -17,7 +17,7 @@ from sdn_lib.experiments.rows import STEP_COST
 
 
 def test_the_stored_rows_fall_back_to_the_books(home, p, monkeypatch):
-    folder = home / "stored" / "ablation" / "brittle"
+    folder = home / "stored" / "ablation" / "cpu"
     monkeypatch.setattr(profiles, "ROOT", home / "none")
     with pytest.raises(SDNError, match="holds no rows: run `sdn ablate --profile smoke`"):
         results.stored_rows(p)

@@ -99,6 +99,24 @@ def test_every_reference_leads_to_its_text() -> None:
     assert [e.splitlines()[0] for e in entries if not re.search(r"^  (url|doi) +=", e, re.M)] == []
 
 
+def test_every_reference_is_cited_and_every_citation_is_listed() -> None:
+    listed = set(re.findall(r"^@\w+\{(\w+),", (BOOK / "references.bib").read_text(), re.M))
+    texts = [path.read_text() for path in BOOK.glob("*") if path.suffix in (".md", ".ipynb")]
+    groups = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", "\n".join(texts))
+    cited = {key.strip() for group in groups for key in group.split(",")}
+    assert listed == cited
+
+
+def test_every_term_of_the_glossary_is_linked_from_a_page() -> None:
+    glossary = BOOK / "glossary.md"
+    terms = set(re.findall(r"^(\w.*\w)\n  \S", glossary.read_text(), re.M))
+    pages = [path for path in BOOK.glob("*") if path.suffix in (".md", ".ipynb")]
+    text = "\n".join(path.read_text() for path in pages if path != glossary)
+    roles = re.findall(r"\{term\}`(?:[^`<]*<)?([^`>]+)>?`", text)
+    known, linked = ({name.lower() for name in names} for names in (terms, roles))
+    assert linked == known
+
+
 def test_times_of_chapters_stand_on_one_page() -> None:
     page = speed_page(SPEED, tiny_book.ROOT / "results" / "benchmarks")
     assert "as last executed" not in page and "{doc}`status`" in page

@@ -52,7 +52,7 @@ def test_figures_of_record_make_those_stale_that_may_read_them(root: Path) -> No
     place = layout("smoke", root)
     edit(root, 2, "# as stored by experiments")
     run(root, chapters=None)
-    for name in ("ablation/brittle/full-0.json", "cpu/evaluation.json"):
+    for name in ("ablation/cpu/full-0.json", "cpu/evaluation.json"):
         path = root / "results" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")

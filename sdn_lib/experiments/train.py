@@ -23,10 +23,12 @@ SHOWN = 6
 
 
 @devices.own_defaults()
-def train_row(name: str, seed: int, profile: Profile, folder: Path) -> dict[str, Any]:
+def train_row(
+    name: str, seed: int, profile: Profile, folder: Path, draws: int = 100
+) -> dict[str, Any]:
     """Train and judge one row with one seed, or return what an earlier call kept in `folder`.
 
-    Kept as NAME-SEED.json and .png.
+    Kept as NAME-SEED.json and .png. Its intervals come from `draws`, see `mark`.
     """
     if facts := stored_row(name, seed, profile, folder):
         return facts
@@ -54,7 +56,8 @@ def train_row(name: str, seed: int, profile: Profile, folder: Path) -> dict[str,
     student.eval().requires_grad_(False)
     exam = draw_exam(profile)
     pictures = runs.paint_embeddings(student, exam.text)
-    scores = mark(pictures, exam, fixed["evaluator"].model, fixed["teacher"].model)
+    judges = fixed["evaluator"].model, fixed["teacher"].model
+    scores = mark(pictures, exam, *judges, draws=draws)
     facts = {
         "settings": settings,
         "steps": steps,

@@ -436,6 +436,11 @@ def test_what_the_text_says_of_photographs_is_so() -> None:
         pixels["homogeneous"]["image"]
     )
     assert all(pixels["homogeneous"][n] < one["homogeneous"][n] for n in order)
+    for layer in ("image", "pool5"):
+        plain = report["gaps"]["as_they_are"]["heterogeneous"][layer]
+        assert 0 < plain - two["heterogeneous"][layer] < 0.03
+    seen = report["nearest_kind"]
+    assert seen["chance"] < seen["image"] / 3 and seen["image"] < seen["pool5"] / 3
     fitter = [n for n in order if two["heterogeneous"][n] < one["heterogeneous"][n]]
     assert fitter and fitter == order[-len(fitter) :]
     held = report["held_back"]
@@ -556,6 +561,10 @@ def test_what_the_text_says_of_the_rows_is_so(levels: dict, grid: dict) -> None:
     assert far["one"] <= far["two"] + 10 and max(far["one"], far["two"]) > far["full"] + 80
 
     assert min(n["pixels_facing"], n["pixels_scene"]) > 0.95
+    assert n["spoilt_accuracy_noise"] > n["spoilt_accuracy_untouched"] - 0.01
+    assert 10 * n["spoilt_frechet_noise"] < n["spoilt_frechet_much_blur"]
+    for view in ("noise", "a_little_blur"):
+        assert 0 < n[f"spoilt_text_{view}"] - n["spoilt_text_untouched"] < 0.02, view
     assert n["full_size"] < n["chance_size"] + 0.06
     assert n["rows_blind_to_marks"] == n["rows_drawn"] == len(grid) - 1  # without `brief`
 

@@ -535,6 +535,16 @@ def test_what_the_text_says_of_the_rows_is_so(levels: dict, grid: dict) -> None:
     )
     assert max(n["random_share_accuracy"], n["random_share_frechet"]) < 0
     assert n["seeds_needed"] > 10
+    assert n["decided"] == 0 < n["stand"]  # as README and the page on context say
+    assert 0.4 < colours["full"] < 0.6
+    near = {
+        name: [
+            statistics.mean(f["homogeneous"][f"pool{k}"][0] for f in grid[name])
+            for k in range(1, 6)
+        ]
+        for name in ("mid", "pixels")
+    }
+    assert all(mid < pixels for mid, pixels in zip(near["mid"], near["pixels"], strict=True))
     for ignorant in ("random", "shuffled"):
         assert accuracy[ignorant] < accuracy["pixels"] - 0.05
         assert far[ignorant] > far["pixels"] + 100

@@ -240,6 +240,7 @@ def test_photographs_are_judged_by_their_colours_where_attributes_are_there(
     folder = Path("data") / "raw" / f"{kind}64" / "CUB_200_2011" / "attributes"
     if attributes and kind == "birds":
         (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "class_attribute_labels_continuous.txt").touch()
     given = ["IMAGES=a.tgz", "CAPTIONS=b.tgz", *["LABELS=c.mat"] * (kind == "flowers")]
     subprocess.run(
         ["make", "-f", str(ROOT / "Makefile"), "-o", "setup", f"{kind}64", "BIN=.", *given],

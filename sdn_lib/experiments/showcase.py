@@ -78,9 +78,9 @@ def publish(
         return folder
     if as_they_are:
         both_ways.same_photographs(profile, as_they_are)  # before hours of training
-    readers = held_back.readings(profile)  # is there a reader to train students on?
     report = impartial.evaluate(profile, attributes=attributes)
-    report["held_back"], report["nearest_kind"] = readers, nearest_kind(profile)
+    report["held_back"] = held_back.readings(profile)
+    report["nearest_kind"] = nearest_kind(profile)
     found = {name: runs.get(name, profile) for name in (*KEPT, "judge_text")}
     report["trainings"] = {
         name: {key: run.config.get(key) for key in ("command", "seconds", "hardware", "commit")}

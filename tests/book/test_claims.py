@@ -421,6 +421,9 @@ def test_what_the_text_says_of_photographs_is_so() -> None:
         ("stage_two", "wrong caption", "r_precision"),
         ("stage_two", "wrong caption", "colour"),
     }
+    for of in scores.values():
+        value, low, high = of["kernel"]
+        assert low <= value <= high
     kernel = {who: scores[who]["kernel"][0] for who in scores}
     assert kernel["stage_two"] < kernel["baseline"] < kernel["stage_one"]
     near = {who: gaps["homogeneous"] for who, gaps in report["gaps"].items()}

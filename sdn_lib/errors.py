@@ -24,6 +24,12 @@ def near(word: str, choices: Iterable[str]) -> str:
     return "choose from " + ", ".join(repr(c) for c in choices)
 
 
+def listed(names: Iterable[str], none: str = "none") -> str:
+    """Return names as one would say them: `a`, `a and b`, `a, b and c`."""
+    *most, last = list(names) or [none]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number and its noun, as `1 picture` or `2 pictures`."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -20,6 +20,13 @@ from sdn_lib.errors import SDNError
 PREVIEW = "_static/preview.png"
 """The picture that previews of links show; its address must be whole, see `preview`."""
 
+_FETCHED = """else if (showSearchSummary)
+    fetch(requestUrl)"""
+_FROM_DISK = """else if (location.protocol === "file:") {
+    const about = listItem.appendChild(document.createElement("p"));
+    about.className = "context";
+    about.textContent = DESCRIPTIONS[docName] ?? "";
+  } """
 _SCORE = '([page, , , , score]) => (page === "api" ? score - 100 : score),'
 
 # What is replaced in the scripts of Sphinx and its extensions: (file, old, new).
@@ -28,16 +35,10 @@ _SCRIPTS = (
     ("copybutton.js", 'data-tooltip="', 'aria-label="Copy listing ${index + 1}" data-tooltip="'),
     # The reference of the library has all words, and came before the chapters.
     ("searchtools.js", "var Scorer = {", "var Scorer = {\n    score: " + _SCORE),
+    # The search fetches pages for excerpts, which a page from disk may not do.
+    ("searchtools.js", _FETCHED, _FROM_DISK + _FETCHED),
 )
-
-
-_FETCHED = """else if (showSearchSummary)
-    fetch(requestUrl)"""
-_FROM_DISK = """else if (location.protocol === "file:") {
-    const about = listItem.appendChild(document.createElement("p"));
-    about.className = "context";
-    about.textContent = DESCRIPTIONS[docName] ?? "";
-  } """
+_DESCRIPTION = re.compile(r'<meta content="([^"]*)" name="description" />')
 
 
 def polish(html: Path, numbers: Mapping[str, Mapping[str, Any]], address: str = "") -> None:
@@ -46,11 +47,13 @@ def polish(html: Path, numbers: Mapping[str, Mapping[str, Any]], address: str = 
     `numbers` are the values that each chapter glued; `address` is where the book is published,
     and empty where that is not known.
     """
-    smaller = shrink_pictures(html / "_images")
+    smaller, about = shrink_pictures(html / "_images"), {}
     for page in sorted(html.rglob("*.html")):
         if "_static" in page.relative_to(html).parts:
             continue
         text = page.read_text(encoding="utf-8")
+        if described := _DESCRIPTION.search(text):
+            about[page.relative_to(html).with_suffix("").as_posix()] = unescape(described[1])
         for mend in (lighten, end_empty_headers, keep_intervals, name_summaries, offer_downloads):
             text = mend(text)
         text = re.sub(r"_images/([\w.-]+)", lambda m: f"_images/{smaller.get(m[1], m[1])}", text)
@@ -58,7 +61,9 @@ def polish(html: Path, numbers: Mapping[str, Mapping[str, Any]], address: str = 
     shrink_icons(html)
     for script, old, new in _SCRIPTS:
         _replace(html / "_static" / script, old, new)
-    describe_results(html)
+    strict = '"use strict";'
+    table = f"{strict}\nconst DESCRIPTIONS = {json.dumps(about)};"
+    _replace(html / "_static" / "searchtools.js", strict, table)
     for name, glued in numbers.items():
         notebook = html / "_sources" / f"{name}.ipynb"
         files.write_text(notebook, fill_numbers(notebook.read_text(encoding="utf-8"), glued))
@@ -69,22 +74,6 @@ def _replace(script: Path, old: str, new: str) -> None:
     if text.count(old) != 1:
         raise SDNError(f"{script.name} is not as `polish` expects: it has not one {old!r}")
     files.write_text(script, text.replace(old, new))
-
-
-def describe_results(html: Path) -> None:
-    """Let the search, which a page from disk may not fetch excerpts for, show what pages are about.
-
-    That is the description that each of them gives of itself.
-    """
-    about = {}
-    for page in sorted(html.glob("*.html")):
-        found = re.search(r'<meta content="([^"]*)" name="description"', page.read_text("utf-8"))
-        if found:
-            about[page.stem] = unescape(found[1])
-    tools = html / "_static" / "searchtools.js"
-    _replace(tools, _FETCHED, _FROM_DISK + _FETCHED)
-    strict = '"use strict";'
-    _replace(tools, strict, f"{strict}\nconst DESCRIPTIONS = {json.dumps(about)};")
 
 
 def shrink_pictures(folder: Path) -> dict[str, str]:
@@ -206,7 +195,7 @@ def preview(text: str, address: str) -> str:
     A preview's picture must have a whole address, and so there is none without the book's.
     """
     text = re.sub(r"<title>(.+?) &#8212; \1</title>", r"<title>\1</title>", text)
-    described = re.search(r'<meta content="([^"]*)" name="description" />', text)
+    described = _DESCRIPTION.search(text)
     title = re.search(r"<title>(.*?)(?: &#8212; .*?)?</title>", text)
     if not (described and title):
         return text

@@ -277,7 +277,7 @@ def _score(options: argparse.Namespace) -> None:
     profile = _profile(options)
     from sdn_lib.experiments import photographs
     from sdn_lib.judging import networks
-    from sdn_lib.runs.published import JUDGE
+    from sdn_lib.runs.pretrained import JUDGE
 
     inception = None
     if options.inception:

@@ -130,14 +130,29 @@ def pixels(
     return layer_losses({"image": student(text)["image"]}, real, **options)
 
 
+def both(
+    student: nn.Module, teacher: Teacher, text: Tensor, image: Tensor, **options
+) -> LayerLosses:
+    """Return the losses of both stages for one pass of the student; stage two's end in '_seen'.
+
+    Not in the paper, whose stages follow each other. Shapes and `options` as for `stage_one`.
+    """
+    made, real = student(text), teacher.walk(image, grad=False)
+    wanted = dict(_repeated(real, text, image))
+    losses = layer_losses(made, wanted, **options)
+    again = layer_losses(teacher(made["image"]), wanted, **options)
+    return LayerLosses({**losses, **{f"{name}_seen": loss for name, loss in again.items()}})
+
+
 STAGES: dict[str, Callable[..., LayerLosses]] = {
     "pixels": pixels,
     "stage_one": stage_one,
     "stage_two": stage_two,
+    "both": both,
 }
 """What a student may learn from, by name."""
 
-STEP_COST = {"pixels": 3, "stage_one": 4, "stage_two": 6}
+STEP_COST = {"pixels": 3, "stage_one": 4, "stage_two": 6, "both": 6}
 """What a training step costs, in forward passes of a VGG trunk.
 
 A forward and backward pass counts 3, 2 where no gradients of weights are needed: the student 3,

@@ -63,12 +63,12 @@ def render(
             made = run_sphinx(place, source)
         copy_mathjax(made / "_static" / "mathjax")
         numbers = {name: read_record(place, name)["numbers"] for name in reasons}
-        polish(made, numbers, published(place))
+        polish(made, numbers, base_url(place))
         if folder := networks.result():
             shutil.move(folder, made / live.FOLDER)
         target = place.root / "_build" / "html"
         with files.alone(target):
-            publish(made, target)
+            put_in_place(made, target)
     index = target / "index.html"
     report(f"book of profile {place.profile}: open {place.relative(index)}")
     return index
@@ -112,7 +112,7 @@ def read_config(place: Layout) -> dict[str, Any]:
     return yaml.safe_load((place.root / "_config.yml").read_text(encoding="utf-8"))
 
 
-def published(place: Layout) -> str:
+def base_url(place: Layout) -> str:
     """Return the address at which the book is published, or an empty text."""
     return read_config(place).get("html", {}).get("baseurl") or ""
 
@@ -259,7 +259,7 @@ def copy_mathjax(folder: Path) -> None:
         shutil.copy2(part, target)
 
 
-def publish(made: Path, target: Path) -> Path:
+def put_in_place(made: Path, target: Path) -> Path:
     """Move rendered HTML to where it is read, in one step for whoever has it open.
 
     `target` may be a link, or on another disk than `made`. Where it cannot be moved aside, as a

@@ -15,7 +15,7 @@ from sdn_lib.errors import SDNError
 from sdn_lib.judging import networks
 from sdn_lib.judging.distances import frechet_distance
 from sdn_lib.profiles import Profile
-from sdn_lib.runs.published import JUDGE
+from sdn_lib.runs.pretrained import JUDGE
 
 FOLDER = "as_they_are"
 """Where a profile's runs hold the student that learned from photographs as they are."""

@@ -98,8 +98,8 @@ def mark(
     Accuracy, Fréchet and kernel distance as the evaluator sees them; both gaps as the teacher does,
     at the image and the pools, by the first 500, where pictures that are all alike have nothing in
     common with the captions; and the power of the pictures over that of real ones, by waves. How
-    often a classifier tells them from real ones is under 'told_apart'. Triples are (value, low,
-    high) by `judging.interval` with `draws`, which resamples the exam's species.
+    often a classifier tells them from real ones is under 'two_sample_test'. Triples are (value,
+    low, high) by `judging.interval` with `draws`, which resamples the exam's species.
     """
     features, guess = predict(evaluator, pictures)
     real_features, real, real_spectrum = exam.seen(evaluator, teacher)
@@ -125,7 +125,7 @@ def mark(
             n: measured(_caption_gap, texts, generated[n], paired=True) for n in pools
         },
         "homogeneous": {n: measured(kernel_distance, real[n], generated[n]) for n in pools},
-        "told_apart": {
+        "two_sample_test": {
             n: classifier_two_sample_test(real[n], generated[n], species) for n in pools
         },
         "spectrum": [float(x) for x in _spectrum(pictures) / real_spectrum],

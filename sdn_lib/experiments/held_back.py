@@ -22,7 +22,7 @@ from sdn_lib.judging.statistics import interval
 from sdn_lib.learning.text_task import common_words, words_held
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
-from sdn_lib.runs.published import JUDGE, imagenet_features
+from sdn_lib.runs.pretrained import JUDGE, imagenet_features
 
 FOLDER = "held_back"
 """Where a profile's runs hold the readers that met no held-back kind."""

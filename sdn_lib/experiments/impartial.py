@@ -28,7 +28,7 @@ from sdn_lib.judging.scores import own_caption_nearest
 from sdn_lib.judging.statistics import interval
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
-from sdn_lib.runs.published import JUDGE, imagenet_features
+from sdn_lib.runs.pretrained import JUDGE, imagenet_features
 
 AMONG = 100
 """Captions among which a picture's own is looked for, or as many as there are of other kinds."""

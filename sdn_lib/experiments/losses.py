@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sdn_lib import distillation, vgg
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.experiments.rows import Row
 from sdn_lib.learning.tasks import DistillationTask
-from sdn_lib.teacher import Teacher
 
 
 class RowTask(DistillationTask):
@@ -40,22 +38,7 @@ def loss_of(
     level = vgg.level_of(depth)
     kept = [name for name in level if name == "image" or level[name] in row.levels]
     options: dict[str, Any] = {"layers": kept, "weights": weights, "distance": row.distance}
-    if mode == "both":
-        return partial(both_stages, **options)
     return distillation.stage(mode, **options)
-
-
-def both_stages(
-    student: nn.Module, teacher: Teacher, text: Tensor, image: Tensor, **options
-) -> LayerLosses:
-    """Return the losses of both stages for one pass of the student; stage two's end in '_seen'."""
-    made = student(text)
-    seen = teacher(made["image"])
-    with torch.no_grad():
-        real = teacher(image)
-    losses = distillation.layer_losses(made, real, **options)
-    again = distillation.layer_losses(seen, real, **options)
-    return LayerLosses({**losses, **{f"{name}_seen": loss for name, loss in again.items()}})
 
 
 @torch.no_grad()

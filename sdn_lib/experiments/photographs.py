@@ -77,7 +77,7 @@ def score(
     {'scores': {name: value}, 'left_out': {name: reason}, 'protocol': ...}. `inception` and
     `efficientnet` map uint8 (n, 3, h, w) to {'features': (n, d)}, the first with 'logits' (n, 1008)
     too; `lpips` maps two float batches (n, 3, h, w) in -1..1 to their mean distance: see
-    `judging.networks`. Of the EfficientNets take `runs.published.JUDGE`: the other one has taught
+    `judging.networks`. Of the EfficientNets take `runs.pretrained.JUDGE`: the other one has taught
     the teachers of birds64 and flowers64. Raises SDNError when pictures are missing.
     """
     folder, data = Path(folder), runs.dataset(profile)

@@ -14,9 +14,6 @@ from sdn_lib import distillation, vgg
 from sdn_lib.errors import SDNError, near
 from sdn_lib.profiles import Profile
 
-STEP_COST = {**distillation.STEP_COST, "both": 6}
-"""What a training step of a mode costs, in forward passes of a VGG trunk."""
-
 TEACHERS = ("trained", "random", "shuffled")
 SHARE = 12
 """A row costs this part of what a student of its profile did."""
@@ -26,9 +23,8 @@ SHARE = 12
 class Row:
     """One row: `plan` lists (mode, share of the cost), the rest is what the losses compare.
 
-    A mode is 'pixels', 'stage_one', 'stage_two' or 'both' (their sum). `teacher` is 'trained',
-    'random' (untrained weights) or 'shuffled' (each layer's weights in random order). `cost` is in
-    units of the grid's budget.
+    A mode is a name of `distillation.STAGES`. `teacher` is 'trained', 'random' (untrained weights)
+    or 'shuffled' (each layer's weights in random order). `cost` is in units of the grid's budget.
     """
 
     about: str
@@ -44,7 +40,7 @@ class Row:
 
     def __post_init__(self) -> None:
         for name, given, known in (
-            ("mode", [mode for mode, _ in self.plan], STEP_COST),
+            ("mode", [mode for mode, _ in self.plan], distillation.STAGES),
             ("level", self.levels, vgg.LEVELS),
             ("teacher", [self.teacher], TEACHERS),
             ("distance", [self.distance], distillation.DISTANCES),
@@ -78,4 +74,4 @@ ROWS = {
 
 def budget(profile: Profile) -> int:
     """Return the network passes that a row of cost 1 may spend."""
-    return STEP_COST["pixels"] * profile.baseline.steps // SHARE
+    return distillation.STEP_COST["pixels"] * profile.baseline.steps // SHARE

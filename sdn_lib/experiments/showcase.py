@@ -29,7 +29,7 @@ from sdn_lib.judging import scores
 from sdn_lib.judging.gaps import heterogeneous_gap, homogeneous_gap, pooled_activations
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
-from sdn_lib.runs.published import has_embeddings
+from sdn_lib.runs.pretrained import has_embeddings
 from sdn_lib.text import CharCNNRNN
 
 KEPT = ("teacher", "text", *runs.STUDENTS)
@@ -237,7 +237,7 @@ def nearest_kind(profile: Profile) -> dict[str, float]:
     return found
 
 
-def published(profile: Profile) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray]] | None:
+def stored(profile: Profile) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray]] | None:
     """Return the report, the captions and {student: uint8 (n, h, w, 3)}, None where none is kept.
 
     Raises SDNError where a file is damaged, or the strips do not fit the captions.

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from sdn_lib import devices, files, learning, machine, profiles, runs
+from sdn_lib.distillation import STEP_COST
 from sdn_lib.experiments.controls import student_of, teacher_of
 from sdn_lib.experiments.examination import draw_exam, mark
 from sdn_lib.experiments.losses import RowTask, equal_weights, loss_of
 from sdn_lib.experiments.results import FIXED, mode_training, row_settings, stored_row
-from sdn_lib.experiments.rows import ROWS, STEP_COST
+from sdn_lib.experiments.rows import ROWS
 from sdn_lib.profiles import Profile
 
 SHOWN = 6

@@ -10,7 +10,7 @@ from typing import Any
 from sdn_lib import distillation, files, processes
 from sdn_lib.errors import SDNError, near
 from sdn_lib.profiles import Profile, TrainConfig
-from sdn_lib.runs import published, weights
+from sdn_lib.runs import pretrained, weights
 from sdn_lib.runs.data import EVALUATORS, dataset, own_birds
 
 NEEDS = {
@@ -26,7 +26,7 @@ NAMES = tuple(name for name in NEEDS if name != "judge_text")
 """The runs of painted birds; photographs have one more, and no evaluators."""
 
 LABELS = {"baseline": "pixel-only", "stage_one": "stage one", "stage_two": "stage two"}
-"""{student: what it is called in figures and on pages}; page.js has the same."""
+"""{student: what it is called in figures and on pages}."""
 
 STUDENTS = tuple(LABELS)
 STUDENT_NETWORK = (
@@ -73,14 +73,14 @@ def expected_config(name: str, profile: Profile) -> dict[str, Any]:
     network = {key: getattr(profile.network, key) for key in NETWORK[name]}
     settings: dict[str, dict] = {"data": {}, "network": {name: network}, "training": {}}
     if name == "teacher" and profile.network.teacher_weights:
-        network["sha256"] = weights.read_meta(published.teacher_file(profile))["sha256"]
+        network["sha256"] = weights.read_meta(pretrained.teacher_file(profile))["sha256"]
         return settings
     settings["data"][name] = _data_facts(name, profile)
     if name == "teacher" and profile.photo_teacher:
-        network["learns"] = published.IMAGENET
+        network["learns"] = pretrained.IMAGENET
     if name == "judge_text":
-        network["learns"] = published.JUDGE
-    if name == "text" and published.has_embeddings(profile):
+        network["learns"] = pretrained.JUDGE
+    if name == "text" and pretrained.has_embeddings(profile):
         return {**settings, "network": {name: "published embeddings"}}
     settings["training"][name] = trained
     for need in NEEDS[name]:

@@ -35,7 +35,7 @@ from sdn_lib.errors import SDNError, near
 from sdn_lib.learning import checkpoints
 from sdn_lib.profiles import Profile
 from sdn_lib.progress import Progress
-from sdn_lib.runs import published
+from sdn_lib.runs import pretrained
 from sdn_lib.runs.data import EVALUATORS, data_of, dataset
 from sdn_lib.runs.networks import (
     build,
@@ -79,7 +79,7 @@ class Run:
     @property
     def checksum(self) -> str:
         """The SHA-256 of its weights' file, or of the data with which its embeddings came."""
-        if isinstance(self.model, published.PublishedText):
+        if isinstance(self.model, pretrained.PublishedText):
             return self.model.checksum
         return files.checksum(self.file or self.folder / FILES[-1])
 
@@ -113,11 +113,11 @@ def student(name: str, profile: Profile) -> Run:
 def _from_elsewhere(name: str, profile: Profile) -> Run | None:
     """Return a converted teacher or published embeddings, where the profile has them."""
     if name == "teacher" and profile.network.teacher_weights:
-        model, path = published.teacher_of(profile), published.teacher_file(profile)
+        model, path = pretrained.converted_teacher(profile), pretrained.teacher_file(profile)
         return Run(name, model, "converted", [], checkpoints.read_meta(path), path.parent, path)
-    if name == "text" and published.has_embeddings(profile):
+    if name == "text" and pretrained.has_embeddings(profile):
         data = dataset(profile)
-        return Run(name, published.PublishedText(data), "published", [], {}, data.folder)
+        return Run(name, pretrained.PublishedText(data), "published", [], {}, data.folder)
     return None
 
 
@@ -303,7 +303,7 @@ def make_task(
     if name == "teacher":
         top = learning.TeacherFeatures(build_teacher(profile, norm=True))
         if profile.photo_teacher:
-            wanted = published.imagenet_features(profile)
+            wanted = pretrained.imagenet_features(profile)
             kinds = learning.PhotographTask(data, top, top.width, wanted, settings.noise)
             return kinds, top.teacher.fold
         naming = learning.AttributeTask(data, top, top.width, noise=settings.noise)
@@ -312,7 +312,7 @@ def make_task(
         if name == "text":
             seen = learning.view(data, learning.TeacherFeatures(needs["teacher"].model))
         else:
-            seen = torch.from_numpy(published.imagenet_features(profile, published.JUDGE))
+            seen = torch.from_numpy(pretrained.imagenet_features(profile, pretrained.JUDGE))
         encoder = build_encoder(profile)
         reading = learning.TextTask(data, encoder, seen)
 

@@ -21,10 +21,10 @@ from sdn_lib.book import try_it
 from sdn_lib.book.chapters import layout, read_source
 from sdn_lib.book.records import TEXT_CHANGED, read_record, stale
 from sdn_lib.data import painted_birds
+from sdn_lib.distillation import STEP_COST
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments import showcase, trainings
 from sdn_lib.experiments.claims import PAPER
-from sdn_lib.experiments.rows import STEP_COST
 
 ROOT = Path(__file__).resolve().parents[2]
 RIVALS = ("stage_one", "baseline")
@@ -394,7 +394,7 @@ def test_what_the_exercises_on_photographs_say_is_so(records: dict[str, dict]) -
 
 
 def test_what_the_text_says_of_photographs_is_so() -> None:
-    published = showcase.published(profiles.load("birds64"))
+    published = showcase.stored(profiles.load("birds64"))
     assert published is not None
     report = published[0]
     far = report["facing"]

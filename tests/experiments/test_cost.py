@@ -23,10 +23,10 @@ def test_the_work_of_stages_is_as_their_steps_are_charged():
 
 
 def test_the_work_of_a_new_stage_follows_from_its_step_s_cost(monkeypatch):
-    monkeypatch.setitem(cost.distillation.STEP_COST, "both", 6)
+    monkeypatch.setitem(cost.distillation.STEP_COST, "new", 6)
     for together in (1, 3):
         how = {**TINY, "batch": 6, "together": together}
-        assert cost.multiply_adds("both", **how) == cost.multiply_adds("stage_two", **how)
+        assert cost.multiply_adds("new", **how) == cost.multiply_adds("stage_two", **how)
 
 
 def test_memory_is_weights_and_what_grows_with_the_batch():

@@ -86,7 +86,7 @@ def test_painted_birds_are_published_whole(p, home):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "captions.txt").write_text("a red owl\na small blue duck on the water\n")
     assert showcase.publish(p) == folder
-    report, captions, painted = showcase.published(p)
+    report, captions, painted = showcase.stored(p)
     assert report == experiments.stored_evaluation(p) and set(report["runs"]) >= set(runs.STUDENTS)
     assert {"hardware", "versions", "commit", "dirty"} <= set(report)
     assert captions == ["a red owl", "a small blue duck on the water"]

@@ -69,8 +69,8 @@ def report(tmp_path_factory, folder):
             quarters = images.float().unflatten(2, (2, -1)).unflatten(4, (2, -1)).mean((3, 5))
             return {"features": quarters.flatten(1)}
 
-    patch.setattr(runs.published.networks, "efficientnet_network", lambda variant: Judge())
-    patch.setattr(runs.published.devices, "borrowed", lambda *_: nullcontext("cpu"))
+    patch.setattr(runs.pretrained.networks, "efficientnet_network", lambda variant: Judge())
+    patch.setattr(runs.pretrained.devices, "borrowed", lambda *_: nullcontext("cpu"))
     home = tmp_path_factory.mktemp("impartial") / "birds"
     prepare(home)
     p = profile_of(home, baseline__batch=4)
@@ -116,14 +116,14 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
     with pytest.raises(SDNError, match="holds no trained teacher"):
         showcase.shipped(report.profile)
     kept = tmp_path / "results" / report.profile.name
-    assert showcase.published(report.profile) is None
+    assert showcase.stored(report.profile) is None
     with pytest.raises(SDNError, match="captions.txt"):
         showcase.publish(report.profile, folder)
     kept.mkdir(parents=True)
     (kept / "captions.txt").write_text("a red bird\na blue bird\n")
     assert showcase.publish(report.profile, folder) == kept
     monkeypatch.setattr(runs, "dataset", None)
-    found, captions, painted = showcase.published(report.profile)
+    found, captions, painted = showcase.stored(report.profile)
     assert captions == ["a red bird", "a blue bird"] and set(painted) == set(runs.STUDENTS)
     shipped = showcase.shipped(report.profile)
     assert set(shipped) == {"teacher", *own}
@@ -149,10 +149,10 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
         assert low <= high and 0 <= value <= 1
     (kept / "captions.txt").write_text("a red bird\n")
     with pytest.raises(SDNError, match=r"painted-baseline.png does not hold 1 pictures"):
-        showcase.published(report.profile)
+        showcase.stored(report.profile)
     (kept / "painted-baseline.png").write_text("no picture")
     with pytest.raises(SDNError, match="painted-baseline.png cannot be read"):
-        showcase.published(report.profile)
+        showcase.stored(report.profile)
 
 
 def test_the_networks_that_ship_are_those_of_their_profile(monkeypatch):
@@ -162,7 +162,7 @@ def test_the_networks_that_ship_are_those_of_their_profile(monkeypatch):
     assert showcase.read_facts(p)["checksum"] == shipped["text"].config["data"]
     for name, run in shipped.items():
         data = SimpleNamespace(checksum=run.config["data"], arrays={})
-        for module in (runs.settings, runs.published):
+        for module in (runs.settings, runs.pretrained):
             monkeypatch.setattr(module, "dataset", lambda _, data=data: data)
         expected = runs.expected_config(name, p)
         assert not runs.first_difference(run.config["settings"], expected), name

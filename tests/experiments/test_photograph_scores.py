@@ -94,7 +94,7 @@ def test_the_distance_beside_fid_is_that_of_the_judge(p, made, capsys, monkeypat
     with pytest.warns(UserWarning, match="frechet_efficientnet of 60 pictures is biased"):
         assert cli.main(["score", str(made), "--profile", str(profile), "--efficientnet"]) == 0
     assert "frechet_efficientnet" in json.loads(capsys.readouterr().out)["scores"]
-    assert asked == [runs.published.JUDGE] != [runs.published.IMAGENET]
+    assert asked == [runs.pretrained.JUDGE] != [runs.pretrained.IMAGENET]
 
 
 def test_r_precision_knows_the_right_picture(p, tmp_path, monkeypatch):

@@ -11,9 +11,9 @@ from tiny_book import ROOT
 
 from sdn_lib import experiments, profiles
 from sdn_lib.book import grid
+from sdn_lib.distillation import STEP_COST
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments import results
-from sdn_lib.experiments.rows import STEP_COST
 
 
 def test_the_stored_rows_fall_back_to_the_books(home, p, monkeypatch):

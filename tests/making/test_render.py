@@ -19,7 +19,7 @@ from sdn_lib.book.render import (
     link_repository,
     merge_parameters,
     name_outcomes,
-    publish,
+    put_in_place,
     render,
 )
 from sdn_lib.errors import SDNError
@@ -148,9 +148,9 @@ def page(folder: Path, text: str) -> Path:
 def test_a_book_is_published_over_a_link_and_leftovers(tmp_path: Path) -> None:
     target = tmp_path / "_build" / "html"
     made = page(tmp_path / "_build/cpu/render/html", "one")
-    assert publish(made, target) == target and not made.exists()
+    assert put_in_place(made, target) == target and not made.exists()
     page(tmp_path / "_build/html.old", "left by an earlier version")
-    publish(page(made, "two"), target)
+    put_in_place(page(made, "two"), target)
     assert (target / "index.html").read_text() == "two"
     assert sorted(p.name for p in target.parent.iterdir()) == ["cpu", "html"]
 
@@ -158,18 +158,18 @@ def test_a_book_is_published_over_a_link_and_leftovers(tmp_path: Path) -> None:
     (elsewhere / "gone.html").write_text("old")
     shutil.rmtree(target)
     target.symlink_to(elsewhere)
-    publish(page(made, "three"), target)
+    put_in_place(page(made, "three"), target)
     assert target.is_symlink() and (elsewhere / "index.html").read_text() == "three"
     assert [p.name for p in elsewhere.parent.iterdir()] == ["pages"]
     assert not (elsewhere / "gone.html").exists()
 
     shutil.rmtree(elsewhere)  # the link dangles
-    publish(page(made, "four"), target)
+    put_in_place(page(made, "four"), target)
     assert (elsewhere / "index.html").read_text() == "four"
     target.unlink()
     target.write_text("a file")
     with pytest.raises(SDNError, match="html is a file: move it away"):
-        publish(page(made, "five"), target)
+        put_in_place(page(made, "five"), target)
 
 
 @pytest.mark.parametrize("code", [errno.EXDEV, errno.EBUSY])
@@ -193,7 +193,7 @@ def test_a_book_is_published_to_another_disk_and_into_a_mount(
 
     monkeypatch.setattr(Path, "rename", refused)
     monkeypatch.setattr(os, "rename", across)
-    publish(made, target)
+    put_in_place(made, target)
     assert {p.name: p.read_text() for p in target.iterdir()} == {"index.html": "new"}
     assert [p.name for p in target.parent.iterdir() if p.name.startswith(".")] == []
     assert not made.exists()
@@ -213,6 +213,6 @@ def test_a_full_disk_leaves_the_book_that_is_there(
     monkeypatch.setattr(os, "rename", across)
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(SDNError, match="html could not be written: .*No space left"):
-        publish(made, target)
+        put_in_place(made, target)
     assert (target / "index.html").read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["html", "made"]

@@ -159,7 +159,7 @@ def test_a_teacher_may_learn_from_the_photographs(home, monkeypatch, device):
     taught = prepare(home / f"taught-{device.type}").folder
     p = profile_of(taught, photo_teacher=True, teacher__batch=4)
     looked = np.random.default_rng(0).normal(size=(len(runs.dataset(p).indices("train")), 5))
-    monkeypatch.setattr(runs.store.published, "imagenet_features", lambda profile: looked)
+    monkeypatch.setattr(runs.store.pretrained, "imagenet_features", lambda profile: looked)
     run = runs.get("teacher", p)
     assert run.how == "trained" and set(run.log[-1]["losses"]) == {"kind", "features"}
     assert run.config["settings"]["data"]["teacher"] == {"prepared": runs.dataset(p).checksum}
@@ -181,9 +181,9 @@ def test_what_imagenet_sees_is_looked_at_once(home, monkeypatch):
         calls.append(variant)
         return lambda x: {"features": x.float().mean((2, 3))}
 
-    monkeypatch.setattr(runs.published.networks, "efficientnet_network", network)
-    monkeypatch.setattr(runs.published.devices, "borrowed", lambda *_: nullcontext("cpu"))
-    first, again = runs.published.imagenet_features(p), runs.published.imagenet_features(p)
+    monkeypatch.setattr(runs.pretrained.networks, "efficientnet_network", network)
+    monkeypatch.setattr(runs.pretrained.devices, "borrowed", lambda *_: nullcontext("cpu"))
+    first, again = runs.pretrained.imagenet_features(p), runs.pretrained.imagenet_features(p)
     data = runs.dataset(p)
     wanted = data.images[data.indices("train")].mean((1, 2))
     np.testing.assert_allclose(first, wanted, rtol=1e-4)

@@ -10,7 +10,6 @@
   const base = new URL(".", document.currentScript.src).href;
   const live = { ready: true, waiting: {}, receive, describe, load, ask, attachAll };
   window.sdnLive = live;
-  const NAMES = { baseline: "pixel-only", stage_one: "stage one", stage_two: "stage two" };
 
   // --- files and the worker -----------------------------------------------------------------------
 
@@ -171,6 +170,7 @@
     const form = find("form"), box = find("caption"), status = find("status");
     const bar = find("progress"), picker = find("student"), slider = find("layer");
     const students = root.dataset.students.split(" ");
+    const titleOf = (name) => root.querySelector(`[data-student="${name}"] figcaption`).textContent;
     const painted = new Map();
     let turn = 0, timer = 0, asked = false;
 
@@ -219,7 +219,7 @@
           drawPicture(canvas, layers[layers.length - 1]);
           canvas.parentNode.querySelector("img")?.remove();
           canvas.hidden = false;
-          canvas.setAttribute("aria-label", `${NAMES[students[k]]}: ${caption}`);
+          canvas.setAttribute("aria-label", `${titleOf(students[k])}: ${caption}`);
           progress(k + 1, students.length);
         }
         inside();
@@ -282,7 +282,7 @@
       const size = height > 1 ? `${height} × ${width} × ${channels}` : `${channels} numbers`;
       find("name").textContent = `${layer.name}, ${size}`;
       slider.setAttribute("aria-valuetext", find("name").textContent);
-      find("map").setAttribute("aria-label", `what ${NAMES[picker.value]} holds at ${layer.name}`);
+      find("map").setAttribute("aria-label", `what ${titleOf(picker.value)} holds at ${layer.name}`);
       find("inside").hidden = false;
     }
 

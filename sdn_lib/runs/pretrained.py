@@ -32,7 +32,7 @@ def teacher_file(profile: Profile) -> Path:
     return path
 
 
-def teacher_of(profile: Profile) -> Teacher:
+def converted_teacher(profile: Profile) -> Teacher:
     """Return the profile's converted teacher; SDNError for a file of another network."""
     n, path = profile.network, teacher_file(profile)
     model = weights.load(path, n.pooling, n.preprocessing)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sdn_lib.errors import SDNError, counted, near
 from sdn_lib.machine import gigabytes
+from sdn_lib.show.tables import markdown_lines
 
 
 def fill(page: Path, values: Mapping[str, str]) -> str:
@@ -35,15 +36,9 @@ def fill(page: Path, values: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table."""
-    ruled = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in ruled]
-
-
 def measured_table(rows: Sequence[dict]) -> list[str]:
     """Return the lines of a Markdown table of rows with equal keys, numbers to three digits."""
-    return table(list(rows[0]), ([_digits(value) for value in row.values()] for row in rows))
+    return markdown_lines(list(rows[0]), [[*map(_digits, row.values())] for row in rows])
 
 
 def _digits(value: float | str) -> str:

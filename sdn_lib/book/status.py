@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sdn_lib.book.pages import commit, describe_hardware, fill, table
+from sdn_lib.book.pages import commit, describe_hardware, fill
 from sdn_lib.machine import gigabytes, seconds
+from sdn_lib.show.tables import markdown_lines
 
 
 def status_page(page: Path, records: Sequence[dict]) -> str:
@@ -46,7 +47,7 @@ def runs_table(records: Sequence[dict]) -> list[str]:
     ]
     total = sum(r["seconds"] for r in records)
     peak = max(r["peak_memory_bytes"] for r in records)
-    lines = ["```{table}", ":class: sdn-status", "", *table(head, rows), "```"]
+    lines = ["```{table}", ":class: sdn-status", "", *markdown_lines(head, rows), "```"]
     together = max(r["workers"] for r in records)
     shared = f", run up to {together} at a time on the processors that they share" * (together > 1)
     lines += ["", f"All chapters: {seconds(total)}{shared}; {gigabytes(peak)} at most.", ""]

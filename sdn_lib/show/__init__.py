@@ -19,6 +19,7 @@ from sdn_lib.show.live import PaintBox
 from sdn_lib.show.maps import activation_maps
 from sdn_lib.show.mirror import symmetry_diagram
 from sdn_lib.show.style import INK, PALETTE, RUN_COLOURS, use_style
+from sdn_lib.show.tables import table, with_range
 
 __all__ = [
     "INK",
@@ -45,6 +46,8 @@ __all__ = [
     "row_scores",
     "step_scrubber",
     "symmetry_diagram",
+    "table",
     "thumbnails_scatter",
     "use_style",
+    "with_range",
 ]

@@ -582,6 +582,15 @@ def test_labels_of_a_part_are_looked_into(tmp_path, capsys):
     assert "it is not the published setid.mat" in capsys.readouterr().err
 
 
+def test_of_a_part_nobody_says_that_its_checksum_is_unknown(tmp_path, capsys):
+    (tmp_path / "some.tgz").write_bytes(tar_of(BIRDS))
+    asked = ["--subset", "--parts", "images", "--from-file", f"images={tmp_path / 'some.tgz'}"]
+    assert script("fetch_birds").main([str(tmp_path / "birds"), *asked]) == 0
+    assert "not verified: it is a part of the data set; its SHA" in capsys.readouterr().err
+    record = json.loads((tmp_path / "birds/archives/CUB_200_2011.tgz.json").read_text())
+    assert record["note"].startswith("it is a part of the data set")
+
+
 def test_a_folder_that_stands_in_the_way_is_named_before_the_download(server, tmp_path, said):
     (tmp_path / "CUB_200_2011").mkdir()
     (tmp_path / "CUB_200_2011/thesis.tex").write_text("precious")

@@ -30,7 +30,8 @@ class Archive:
     """One file to fetch, and what it unpacks to.
 
     `part` the word for the command line; `file` its name on disk; `urls` tried in turn; `size`
-    in bytes, and `checksum` as `md5:...` or `sha256:...`, each None where nobody published it;
+    in bytes, and `checksum` as `md5:...` or `sha256:...`, each None where nobody published it or
+    where the file is a `part_of_it` only;
     `drive` and `drive_key` a Google Drive id and its resource key, tried last; `wants` patterns
     of paths of which one each stands in the data folder once it is unpacked, also where it holds a
     part of the data set; empty for a file that is used as it is;
@@ -44,6 +45,7 @@ class Archive:
     urls: tuple[str, ...] = ()
     size: int | None = None
     checksum: str | None = None
+    part_of_it: bool = False
     drive: str | None = None
     drive_key: str | None = None
     wants: tuple[str, ...] = ()

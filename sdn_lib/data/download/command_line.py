@@ -63,7 +63,9 @@ def _fetch_all(archives: Sequence[Archive], licence: str, options: argparse.Name
     paths = _files_at_hand(options.from_file, parts)
     if options.subset:
         cut = [part for part in paths if parts[part].wants or parts[part].check]
-        parts |= {part: replace(parts[part], size=None, checksum=None) for part in cut}
+        parts |= {
+            part: replace(parts[part], size=None, checksum=None, part_of_it=True) for part in cut
+        }
     for part in dict.fromkeys(options.parts):
         if part not in parts:
             raise FetchError(f"unknown part {part!r}: {near(part, parts)}")

@@ -48,9 +48,14 @@ def describe(archive: Archive, folder: Path) -> str:
         return "not from here: its files are used as they are, unverified"
     if record.get("verified"):
         return f"verified ({record['verified'].split(':')[0]})"
-    return (
-        f"not verified: no checksum is published; its SHA-256 is in {record_path(archive, folder)}"
-    )
+    where = f"its SHA-256 is in {record_path(archive, folder)}"
+    return f"not verified: {_unverified(archive)}; {where}"
+
+
+def _unverified(archive: Archive) -> str:
+    if archive.part_of_it:
+        return "it is a part of the data set"
+    return "no checksum is published"
 
 
 def record_path(archive: Archive, folder: Path) -> Path:
@@ -68,7 +73,7 @@ def write_record(archive: Archive, folder: Path, path: Path, source: str, digest
         "verified": archive.checksum,
     }
     if not archive.checksum:
-        record["note"] = "no checksum is published: this is what came, it could not be verified"
+        record["note"] = f"{_unverified(archive)}: this is what came, it could not be verified"
     files.write_json(record_path(archive, folder), record)
 
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sdn_lib import cli, doctor, experiments, profiles, runs
+from sdn_lib import cli, commands, doctor, experiments, profiles, runs
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
 from sdn_lib.text import CharCNNRNN
@@ -219,7 +219,7 @@ def test_an_interruption_says_how_to_go_on(
     [("3", 3), ("0.5", 0.5), ("True", True), ("None", None), ("cpu", "cpu"), ("[1]", "[1]")],
 )
 def test_parameters_become_scalars(text: str, value: object) -> None:
-    assert cli._value(text) == value
+    assert commands._value(text) == value
 
 
 def test_every_deliberate_error_is_a_value_error() -> None:
@@ -247,7 +247,7 @@ class Painter:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.captions: list[str] = []
         profile = SimpleNamespace(data=SimpleNamespace(size=8), photos=None)
-        monkeypatch.setattr(cli, "_profile", lambda options: profile)
+        monkeypatch.setattr(commands, "_profile", lambda options: profile)
         for room in (runs, runs.store):
             found = SimpleNamespace(model=CharCNNRNN())
             monkeypatch.setattr(room, "get", lambda name, profile, found=found: found)
@@ -305,7 +305,7 @@ def test_what_cannot_be_read_is_noted(painter, tmp_path, capsys, recwarn) -> Non
 
 
 def test_many_captions_wrap_into_rows(painter, tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(cli, "LARGEST", 100)
+    monkeypatch.setattr(commands, "LARGEST", 100)
     words = [f"{'x ' * n}x" for n in range(1, 8)]
     assert sample(*words, "--out", tmp_path / "bird.png", "--scale", "4") == 0
     assert "7 pictures by stage_two, in 3 rows" in capsys.readouterr().out

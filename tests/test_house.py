@@ -22,7 +22,7 @@ ORDER = (
     ("experiments",),
     ("show",),
     ("book",),
-    ("cli", "doctor"),
+    ("cli", "commands", "doctor"),
     ("__init__", "__main__"),
 )  # fmt: skip
 """The rooms of CONTRIBUTING's table; each knows those above it, and its own."""

@@ -53,7 +53,7 @@ def remarks(caption: str) -> list[str]:
     unknown = list(dict.fromkeys(symbol for symbol in read if symbol not in INDEX))
     if not re.search("[a-zA-Z]", read):
         found.append(
-            "not one letter can be read, so the picture does not depend on it: write it in English"
+            "not one letter can be read, so nothing that it says is painted: write it in English"
         )
     elif unknown:
         named = ", ".join(map(_named, unknown[:5]))

@@ -13,9 +13,10 @@ from sdn_lib.errors import near
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 1 for unmet needs, 2 for bad input.
+    """Run one command and return its exit status, as `program.run` gives it.
 
-    Errors that the book raises on purpose print one line; any other keeps its traceback.
+    `sdn doctor` returns 1 for unmet needs. A command line that cannot be parsed prints one line and
+    raises SystemExit with status 2.
     """
 
     def work() -> int | None:

@@ -179,9 +179,10 @@ TOO_FEW = 8
 def embed(encoder: Any, characters: Tensor) -> Tensor:
     """Return `encoder(characters)` of a CharCNNRNN, to float32's rounding, without a graph.
 
-    Captions repeat words and end in blanks, so that of what the kernels see, much is the same: of
-    2,048 captions of painted birds a thirtieth of all windows of six characters, half of those of
-    twenty-one. Each is computed once. On a GPU, which would wait for the counting, all are.
+    Captions repeat words and end in blanks, so the kernels see much of the same: in 2,048 captions
+    of painted birds one window in thirty of six characters is distinct, and one in two of
+    twenty-one. Each distinct one is computed once. On a GPU, which would wait for the counting, all
+    windows are computed.
     """
     if characters.device.type != "cpu" or len(characters) <= TOO_FEW:
         return torch.cat([encoder(part) for part in characters.split(256)])

@@ -203,6 +203,10 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  #
 
 
 def names_a_folder(name: str) -> bool:
-    """Say whether a folder may have this name on any system, one of up to 64 plain characters."""
+    """Say whether a folder may have this name on any system.
+
+    Up to 64 letters, digits, spaces, '.', '_' and '-', the first a letter, a digit or '_', the last
+    one of these or '-'; and no device of Windows.
+    """
     plain = re.fullmatch(r"\w([\w. -]{0,62}[\w-])?", name)
     return bool(plain) and not _DEVICES.fullmatch(name)

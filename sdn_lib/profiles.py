@@ -3,8 +3,9 @@
 `smoke` proves that everything runs; `cpu` is the book on two cores; `gpu` is the same path at a
 larger size. `birds` and `flowers` are the paper's experiments on photographs, `birds64` and
 `flowers64` small ones for two cores, `authors` what the authors' code does with its quirks, and
-`rehearsal` walks the same path with a handful of photos. `brittle` is `cpu` with a teacher that has
-seen clean pictures only, and smaller batches.
+`rehearsal` walks the same path with a handful of photos. `brittle` is the first
+recipe of `cpu`: its teacher and its first evaluator saw clean pictures only, and its students
+learned in smaller batches, in other numbers of steps and with other weights of the image term.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ RESERVED = (
     "runs", "rows", "own", "data", "second_device",
 )  # fmt: skip
 NAME = Rule(
-    "up to 64 letters, digits, '.', '_' or '-', as it names a folder in _build, and not "
+    "up to 64 letters, digits, spaces, '.', '_' or '-', the first a letter, digit or '_', the last "
+    "one of these or '-', as it names a folder in _build; no device of Windows, and not "
     + ", ".join(RESERVED),
     lambda v: files.names_a_folder(v) and v.lower() not in RESERVED,
 )
@@ -126,7 +128,7 @@ class TrainConfig(Config):
     A teacher or an evaluator sees its pictures under `noise`, see `learning.AttributeTask`.
     With `compiled`, forward and backward pass go through `torch.compile`: meant for a GPU.
     `streams` says how draws for different purposes are told apart, see `sdn_lib.randomness`:
-    'labelled', or 'numbered', as for those of `brittle`.
+    'labelled', or 'numbered', as in the first trainings of `brittle`.
     """
 
     steps: int = setting(in_range(1))
@@ -168,15 +170,15 @@ NUMBERED: dict[str, Any] = {"streams": "numbered"}  # of the trainings that ship
 
 @dataclass(frozen=True)
 class Profile(Config):
-    """A named set of all settings; `seed` is for sampling and live runs in the chapters.
+    """A named set of all settings; `seed` is for what chapters draw themselves, as samples are.
 
     `teacher_data` and `judge_data` are birds of the teacher's and the evaluators' own, as ImageNet
-    is not the data that a student of the paper learns from. Trained runs have seeds of their own,
-    so that another `seed` still finds them. `live_steps` is the length of the short trainings that
-    a chapter runs before your eyes. `photos` names a prepared folder of photographs, from the
-    project's folder: text and students then learn from it in place of `data`, and an epoch is every
-    pair of a photograph and a caption of its. With `photo_teacher` the teacher learns from them,
-    too: their kinds, and what a network that knows ImageNet sees in them.
+    is not the data that a student of the paper learns from. Trainings, live ones too, have seeds of
+    their own, so that another `seed` still finds the trained runs. `live_steps` is the length of
+    the short trainings that a chapter runs before your eyes. `photos` names a prepared folder of
+    photographs, from the project's folder: text and students then learn from it in place of `data`,
+    and an epoch is every pair of a photograph and a caption of its. With `photo_teacher` the
+    teacher learns from them, too: their kinds, and what a network that knows ImageNet sees in them.
     """
 
     name: str = setting(NAME)

@@ -14,9 +14,9 @@ def run(work: Callable[[], int | None], interrupted: str = "") -> int:
     """Do a program's work and return its exit status.
 
     That is what `work` returns (None: 0); 2 after an SDNError or something that the system
-    refused, each told in one line on standard error; 130 after an interrupt, told with
-    `interrupted`, what becomes of the work; 1 where the reader of a pipe left early, as `head`
-    does. Any other error keeps its traceback.
+    refused, each told in one line on standard error, after the error's `detail` where it has one;
+    130 after an interrupt, told with `interrupted`, what becomes of the work; 1 where the reader of
+    a pipe left early, as `head` does. Any other error keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         # A path may hold characters that a terminal cannot show.

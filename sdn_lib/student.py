@@ -1,8 +1,9 @@
 """The symmetric student: a text embedding in, the teacher's activations mirrored, and an image.
 
-Read the teacher's table backwards. The last convolution of a block becomes a nearest 2x
-upsample without parameters; a pool becomes a convolution that sets the next width; the last
-one paints the image. Every tensor then has the teacher's shape at the same name.
+Read the teacher's table backwards. Three fully connected layers make pool5 from the text. Then the
+last convolution of each block becomes a nearest 2x upsample without parameters, each other pool a
+convolution that sets the next width, and a last convolution paints the image. Every tensor then has
+the teacher's shape at the same name.
 """
 
 from __future__ import annotations

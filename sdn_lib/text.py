@@ -62,19 +62,21 @@ class CharCNNRNN(nn.Module):
     def encode(self, captions: Sequence[str], batch: int = 2048, plain: bool = False) -> Tensor:
         """Return float32 embeddings (n, text_dim) of n captions, on the CPU.
 
-        `plain` computes them bit by bit as training does, at a third of the speed. Warns, once a
+        `plain` computes them bit for bit as training does, at a third of the speed. Warns, once a
         call, of captions of which not everything can be read. Raises SDNError for an empty caption,
         naming its place.
         """
         training = self.training
         self.eval()
         read = self if plain else partial(fast.embed, self)
-        with devices.own_defaults(), devices.borrowed(self) as device:
-            parts = [
-                read(to_indices(captions[start : start + batch]).to(device)).float().cpu()
-                for start in range(0, len(captions), batch)
-            ]
-        self.train(training)
+        try:
+            with devices.own_defaults(), devices.borrowed(self) as device:
+                parts = [
+                    read(to_indices(captions[at : at + batch], at).to(device)).float().cpu()
+                    for at in range(0, len(captions), batch)
+                ]
+        finally:
+            self.train(training)
         warn(captions)
         return torch.cat(parts) if parts else torch.empty(0, self.text_dim)
 
@@ -99,19 +101,19 @@ class CharCNNRNN(nn.Module):
         self.project.bias.copy_(bias)
 
 
-def to_indices(captions: Sequence[str]) -> Tensor:
+def to_indices(captions: Sequence[str], first: int = 0) -> Tensor:
     """Return the alphabet indices, int64 (n, 201), of captions; capitals are as small letters.
 
     Padding and characters outside the alphabet get an index whose one-hot row is all zeros, as in
-    the original. Raises SDNError for an empty caption, naming its place, and for a string in place
-    of a list.
+    the original. `first` is the place of the first of them in the caller's list. Raises SDNError
+    for an empty caption, naming its place, and for a string in place of a list.
     """
     if isinstance(captions, str):
         raise SDNError(f"{quoted(captions)} is one caption, not a list: put it in [ ]")
     indices = torch.full((len(captions), LENGTH), _UNKNOWN)
     for row, caption in enumerate(captions):
         if not isinstance(caption, str) or not caption.strip():
-            raise SDNError(f"caption {row} is empty ({caption!r}): write at least one word")
+            raise SDNError(f"caption {first + row} is empty ({caption!r}): write at least one word")
         symbols = [INDEX.get(symbol, _UNKNOWN) for symbol in composed(caption)[:LENGTH]]
         indices[row, : len(symbols)] = torch.tensor(symbols)
     return indices
@@ -120,9 +122,9 @@ def to_indices(captions: Sequence[str]) -> Tensor:
 def joint_embedding_loss(images: Tensor, texts: Tensor) -> Tensor:
     """Return the structured joint embedding loss of B matching pairs from B different classes.
 
-    `images` and `texts` are (B, dim); with s_ij = <image_i, text_j>, the mean over i and j != i of
-    max(0, 1 + s_ij - s_ii) plus the same with image and text exchanged, divided as the original
-    does by B^2. Raises SDNError when the shapes differ. Source: Reed et al., CVPR 2016, eq. 3-4.
+    `images` and `texts` are (B, dim); with s_ij = <image_i, text_j>, the sum over i and j != i of
+    max(0, 1 + s_ij - s_ii), plus the same with image and text exchanged, all divided by B^2, as the
+    original does. Raises SDNError when the shapes differ. Source: Reed et al., CVPR 2016, eq. 3-4.
     """
     if images.shape != texts.shape or images.ndim != 2:
         raise SDNError(

@@ -65,6 +65,10 @@ def test_what_a_user_makes_tensors_of_changes_no_embedding():
 def test_an_empty_caption_is_an_error_that_names_its_place(caption):
     with pytest.raises(SDNError, match="caption 1 is empty"):
         CharCNNRNN().encode(["a bird", caption])
+    model = CharCNNRNN().train()
+    with pytest.raises(SDNError, match="caption 3 is empty"):
+        model.encode(["a bird", "an owl", "a gull", caption], batch=2)
+    assert model.training, "as it was"
 
 
 def test_a_string_is_no_list_of_captions():

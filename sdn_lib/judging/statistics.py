@@ -94,7 +94,8 @@ def interval(
         species = [groups] * len(samples)
     else:
         species = list(groups)
-    if len(species) != len(samples) or (paired and any((s != species[0]).any() for s in species)):
+    same = all(np.array_equal(s, species[0]) for s in species)
+    if len(species) != len(samples) or (paired and not same):
         raise SDNError(f"groups of {len(species)} samples do not fit {len(samples)} samples")
     from scipy import stats
 

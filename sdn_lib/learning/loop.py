@@ -65,8 +65,9 @@ def fit(
     It trains on the accelerator, where there is one, and leaves every network where it was. With a
     `folder`, `log.jsonl` and `state.safetensors` are kept there and an earlier state is resumed.
     Ctrl-C and a terminating signal save the state, then raise KeyboardInterrupt; a kill leaves the
-    last periodic state. `stop_after` ends early at that step, state saved. `on_step` is called with
-    the number of steps done, before the first and after each one. Raises SDNError when the loss or
+    last periodic state. `stop_after` ends early at that step, state saved. `on_step(step, task)` is
+    called with the number of steps done, after each one, and before the first of a training that is
+    not resumed. Raises SDNError when the loss or
     a weight is no longer finite, and when memory does not suffice. The optimiser is Adam, with
     epsilon where TensorFlow has it.
     """
@@ -137,7 +138,7 @@ class _Training:
         task.train()
         if on_step and self.step == 0:
             on_step(0, task)
-        last = min(config.steps, stop_after or config.steps)
+        last = config.steps if stop_after is None else min(config.steps, stop_after)
         shown = Progress(self.title, "steps", enabled=processes.rank() == 0)
         with _interruptible() as interrupted, shown as progress:
             for batch in _batches(task, config, range(self.step, last), self.device):

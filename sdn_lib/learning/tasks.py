@@ -85,7 +85,7 @@ def under_noise(images: Tensor, most: float, step: int, seed: int) -> Tensor:
 
 
 class TeacherFeatures(nn.Module):
-    """The top of a teacher as features: pool5, averaged to at most 2x2 cells and flattened."""
+    """The top of a teacher as features: pool5, averaged to 2x2 cells and flattened."""
 
     def __init__(self, teacher: Teacher) -> None:
         super().__init__()

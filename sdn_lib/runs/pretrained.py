@@ -42,7 +42,8 @@ def converted_teacher(profile: Profile) -> Teacher:
 
 
 IMAGENET, JUDGE = "lite0", "lite2"
-"""The EfficientNets whose view of photographs their teacher learns, and by which it is judged."""
+"""The EfficientNet whose view of photographs their teacher learns, and the one that judges what
+students paint."""
 
 
 def imagenet_features(profile: Profile, variant: str = IMAGENET) -> np.ndarray:

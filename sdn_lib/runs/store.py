@@ -284,8 +284,9 @@ def make_task(
 ) -> tuple[learning.Task, Callable[[], nn.Module]]:
     """Return a run's task and the function that takes the finished network out of it.
 
-    For a `whole` training of a student every caption is embedded beforehand, and after one of the
-    text encoder its embeddings are calibrated. `data` are other pictures of the same captions.
+    For a `whole` training of a student every caption is embedded beforehand (also for a short one
+    where the embeddings came with the data), and after one of the text encoder its embeddings are
+    calibrated. `data` are other pictures of the same captions.
     """
     settings = train_config(name, profile)
     if settings.batch < 2 and (name not in STUDENTS or profile.network.student_norm):
@@ -328,7 +329,7 @@ def make_task(
     if name != "baseline":
         teacher = needs["teacher"].model
         loss = distillation.stage(STAGE[name], weights={"image": settings.image_weight})
-    table = embeddings(profile) if whole else None
+    table = embeddings(profile) if whole or needs["text"].how == "published" else None
     task = learning.DistillationTask(
         data,
         student,
@@ -343,9 +344,10 @@ def make_task(
 
 
 def embeddings(profile: Profile) -> np.ndarray:
-    """Return float16 embeddings (images, captions, text_dim) of every caption, cached on disk.
+    """Return embeddings (images, captions, text_dim) of every caption.
 
-    The cache lies in the profile's own runs and is made again for other data or another encoder.
+    Those that came with the data as they are, float16 or float32. Others are float16, cached in the
+    profile's own runs, and made again for other data or another encoder.
     """
     data, run = dataset(profile), get("text", profile)
     if run.how == "published":

@@ -93,6 +93,9 @@ def test_an_interval_that_would_say_nothing_is_refused(draw):
     ):
         with pytest.raises(SDNError, match=said):
             judging.interval(np.mean, x, **options)
+    with pytest.raises(SDNError, match="do not fit"):
+        two = (np.arange(12), np.arange(11))
+        judging.interval(judging.linear_cka, x, x, paired=True, groups=two)
     with pytest.raises(SDNError, match="two or more rows"):
         judging.interval(np.mean, x[:1])
     with pytest.raises(SDNError, match="no number"):

@@ -101,6 +101,7 @@ def test_published_embeddings_are_looked_up(home, teacher_file, monkeypatch):
     sample = task.sample(0, 0, 4)
     table = torch.from_numpy(np.array(data.arrays["embeddings"])).flatten(0, 1)
     assert all((table == line).all(1).any() for line in sample["text"])
+    assert runs.train_live("stage_one", p).how == "live"
     assert runs.get("stage_one", p).how == "trained"
     assert text.checksum == data.checksum
     assert runs.get("teacher", p).checksum == files.checksum(teacher_file)

@@ -104,6 +104,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
+    if len(options.seeds) < 2:
+        parser.error("--seeds needs two or more: their spread is measured")
     batch, rows = profiles.load("cpu").stage_one.batch, []
     for stage in ("stage_one", "stage_two"):
         ends = [curves(stage, seed, options.steps) for seed in options.seeds]

@@ -27,8 +27,10 @@ class ChapterError(SDNError):
 def gate(source: Any, executed: Any, name: str) -> dict[str, Any]:
     """Check an executed notebook against its source and return its glued scalars by name.
 
-    ChapterError names the first cell with an error output, one that was not executed or out of
-    order, one whose source differs, or a glued value that is no plain number, text or figure.
+    ChapterError names the first cell with an error output, or one that was not executed, or out of
+    order. It is also raised where the cells are not those of the source, for a name that is glued
+    twice, and for a glued value of NumPy or PyTorch. What else is no number, bool or text, as
+    figures are, is left out.
     """
     cells = [c for c in executed.cells if INJECTED not in c.metadata.get("tags", [])]
     if [(c.cell_type, c.source) for c in cells] != [(c.cell_type, c.source) for c in source.cells]:

@@ -112,9 +112,11 @@ def write(
 
     `images` is one uint8 (N, height, width, 3) array or an iterable of such chunks, so a data
     set need not fit in memory. An existing prepared folder is replaced only once the new one is
-    complete; any other existing folder is refused. Where `folder` is a link, the folder that it
+    complete; one that holds nothing, clutter, or what a killed writer left is filled; any other,
+    or a file, is refused. Where `folder` is a link, the folder that it
     leads to is written. One process writes at a time, the next one waits, and what killed ones
-    left is taken away. Raises PreparedError where lengths differ or the system refuses.
+    left is taken away. Raises PreparedError for such a place, for arguments that do not fit
+    together, and where the system refuses.
     """
     folder = Path(folder)
     place = Path(os.path.realpath(folder))

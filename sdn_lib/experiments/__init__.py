@@ -20,16 +20,16 @@ from sdn_lib.experiments.evaluation import (
 )
 from sdn_lib.experiments.examination import Exam, draw_exam, mark
 from sdn_lib.experiments.results import FIXED, rows_folder, stored_row, stored_rows
-from sdn_lib.experiments.rows import ROWS, SHARE, Row
+from sdn_lib.experiments.rows import BUDGET_DIVISOR, ROWS, Row
 from sdn_lib.experiments.train import SHOWN, shown_rows, train_row
 
 __all__ = [
+    "BUDGET_DIVISOR",
     "CLAIMS",
     "FIXED",
     "LEVEL",
     "MEASURES",
     "ROWS",
-    "SHARE",
     "SHOWN",
     "Claim",
     "Exam",

@@ -24,10 +24,10 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
     """Judge students on captions of unseen species; return scores, their spread and the protocol.
 
     For each student and each evaluation seed, one caption of every test picture is drawn and
-    painted. {'runs': {name: {metric: {'mean', 'low', 'high', 'values'}}, 'attributes': ...},
-    'protocol': ...}; 'real' is the test pictures' own score, the ceiling, and its distances and
-    spectrum are those of as many training pictures. Chance stands under 'chance'. The metrics with
-    'second' in their names are the second evaluator's.
+    painted. {'runs': {name: {metric: {'mean', 'low', 'high', 'values'}, 'attributes': {attribute:
+    accuracy}}}, 'protocol': ...}; 'real' is the test pictures' own score, the ceiling, and its
+    distances and spectrum are those of as many training pictures. Chance stands under 'chance'. The
+    metrics with 'second' in their names are the second evaluator's.
     """
     if profile.photos is not None:
         raise SDNError("photographs have no attributes to judge by: use experiments.impartial")
@@ -101,7 +101,7 @@ def _judged(
 def evaluation_of(profile: Profile) -> dict[str, Any]:
     """Return what `evaluate` found for these very weights, as stored in results/, else evaluate.
 
-    The figures of record are results/PROFILE/evaluation.json: `sdn evaluate --json` writes them.
+    The figures of record are results/PROFILE/evaluation.json, which `sdn publish` writes.
     """
     report = stored_evaluation(profile)
     if report is not None:

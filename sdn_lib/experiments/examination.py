@@ -95,9 +95,10 @@ def mark(
 ) -> dict[str, Any]:
     """Return all that is measured of pictures (n, 3, size, size) RGB 0..1 painted in an exam.
 
-    Accuracy, Fréchet and kernel distance as the evaluator sees them; both gaps as the teacher does,
-    at the image and the pools, by the first 500, where pictures that are all alike have nothing in
-    common with the captions; and the power of the pictures over that of real ones, by waves. How
+    Accuracy, Fréchet and kernel distance as the evaluator sees them; as the teacher sees the first
+    500, at the image and the pools, 'heterogeneous', one minus CKA with the captions (1 where all
+    pictures are alike), and 'homogeneous', here the kernel distance and not the ratio of
+    `judging.homogeneous_gap`; and the power of the pictures over that of real ones, by waves. How
     often a classifier tells them from real ones is under 'two_sample_test'. Triples are (value,
     low, high) by `judging.interval` with `draws`, which resamples the exam's species.
     """

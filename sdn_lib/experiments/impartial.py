@@ -110,7 +110,7 @@ def evaluate(
             seed=seed,
             judge=jury.network.about,
             other_real="as many training photographs, drawn",
-            kernel=f"the first {KERNEL_PICTURES} in a random order, by pairs of different kinds",
+            kernel=f"the first {KERNEL_PICTURES} in a random order, by {jury.compared}",
             r_precision=f"its own caption before {others} of other kinds, second text encoder",
             colour="the primary colour of the kind, where the caption has its word",
             intervals="95 %, from halves of the kinds",
@@ -151,9 +151,9 @@ class Jury:
         self.among = captions_to_choose_from(self.kinds)
         self.measured = stream("order", 0).permutation(len(self.rows))[:KERNEL_PICTURES]
         kinds = self.kinds[self.measured]
-        self.pairs = kinds[:, None] != kinds
+        self.pairs, self.compared = kinds[:, None] != kinds, "pairs of different kinds"
         if len(np.unique(kinds)) < 4:  # a half of them may be one kind
-            self.pairs = ~np.eye(len(kinds), dtype=bool)
+            self.pairs, self.compared = ~np.eye(len(kinds), dtype=bool), "all pairs"
         seen = imagenet_features(profile, JUDGE)
         lines = [line for row in train for line in self.data.captions[row]]
         texts = self.reader.encode(lines).view(len(train), -1, self.reader.text_dim).mean(1).numpy()
@@ -227,11 +227,11 @@ class Jury:
         return found
 
     def kernel(self, seen: np.ndarray) -> Callable[[np.ndarray], float]:
-        """Return what gives the kernel distance of some of those measured, by their numbers.
+        """Return a function of places among those measured that gives their kernel distance.
 
         By pairs of different kinds: pictures of one kind are alike, and halves of the kinds have
-        more such pairs than all of them. Not standardised, as some features hardly vary over the
-        photographs.
+        more such pairs than all of them. With fewer than four kinds, by all pairs. Not
+        standardised, as some features hardly vary over the photographs.
         """
         real, made = self.real[self.measured], seen[self.measured]
         within = cubic_kernel(real, real) + cubic_kernel(made, made)

@@ -22,6 +22,9 @@ FIXED = ("evaluator", "teacher", "text")
 TRAINING = ("learning_rate", "schedule", "clip", "precision", "image_weight", "streams")
 """The settings of a row's trainings that come from the profile, beside the batch."""
 
+FIRST_EXAM = {"images": 2000, "seed": 0}
+"""The exam of the rows that were stored before it was noted beside them."""
+
 REMEDY = "delete it and run it again"
 
 
@@ -65,7 +68,7 @@ def stored_row(name: str, seed: int, profile: Profile, folder: Path) -> dict[str
     if not path.exists():
         return None
     facts, settings = _read(path), row_settings(name, seed, profile)
-    stored = facts["settings"]
+    stored = {"exam": FIRST_EXAM, **facts["settings"]}
     stored = {**stored, "row": stored["row"] | {"about": ROWS[name].about}}
     different = [key for key in settings if stored.get(key) != settings[key]]
     if different:
@@ -100,6 +103,7 @@ def row_settings(name: str, seed: int, profile: Profile) -> dict[str, Any]:
         "network": {key: getattr(n, key) for key in STUDENT_NETWORK},
         "size": profile.data.size,
         "data": runs.dataset(profile).checksum,
+        "exam": {"images": profile.evaluation.images, "seed": profile.evaluation.seeds[0]},
         **{n: runs.get(n, profile).checksum for n in FIXED},
     }
 

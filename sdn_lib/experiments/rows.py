@@ -15,8 +15,8 @@ from sdn_lib.errors import SDNError, near
 from sdn_lib.profiles import Profile
 
 TEACHERS = ("trained", "random", "shuffled")
-SHARE = 12
-"""A row costs this part of what a student of its profile did."""
+BUDGET_DIVISOR = 12
+"""What a student of the profile costs is divided by this, which gives a row's budget."""
 
 
 @dataclass(frozen=True)
@@ -74,4 +74,4 @@ ROWS = {
 
 def budget(profile: Profile) -> int:
     """Return the network passes that a row of cost 1 may spend."""
-    return distillation.STEP_COST["pixels"] * profile.baseline.steps // SHARE
+    return distillation.STEP_COST["pixels"] * profile.baseline.steps // BUDGET_DIVISOR

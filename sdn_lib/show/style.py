@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import Any
@@ -138,13 +139,14 @@ def level_colour(name: str) -> str:
 
 def run_colours(labels: Collection[str]) -> dict[str, str]:
     """Return {label: colour}: a run's own over the whole book, or the palette's next."""
-    spare = iter(PALETTE * (1 + len(labels) // len(PALETTE)))
-    colours = {}
+    own = {}
     for label in labels:
         plain = label.lower().replace("_", " ")
         known = [colour for name, colour in RUN_COLOURS.items() if plain.startswith(name)]
-        colours[label] = known[0] if known else next(spare)
-    return colours
+        own.update({label: known[0]} if known else {})
+    free = [colour for colour in PALETTE if colour not in own.values()]
+    spare = itertools.cycle(free)
+    return {label: own[label] if label in own else next(spare) for label in labels}
 
 
 def tint(colour: str, strength: float) -> tuple[float, float, float]:

@@ -67,6 +67,9 @@ def test_a_row_is_kept_resumed_and_refused_when_settings_change(p, home):
     smaller = dataclasses.replace(p.network, fc_width=32)
     with pytest.raises(SDNError, match="another network .*fc_width is 64, wanted 32"):
         experiments.train_row("full", 0, dataclasses.replace(p, network=smaller), folder)
+    asked = dataclasses.replace(p.evaluation, seeds=(5,))
+    with pytest.raises(SDNError, match="another exam .*seed is 0, wanted 5"):
+        experiments.train_row("full", 0, dataclasses.replace(p, evaluation=asked), folder)
     with pytest.raises(SDNError, match="unknown row 'ful': did you mean 'full'"):
         experiments.train_row("ful", 0, p, folder)
     for damage in (b"{", b"\xff{}"):

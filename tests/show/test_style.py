@@ -170,3 +170,12 @@ def test_a_layer_of_no_vgg_has_no_colour():
     assert style.level_colour("fc7") == style.level_colour("conv5_1")
     with pytest.raises(SDNError, match="no layer 'conv5_9'.*conv5_"):
         style.level_colour("conv5_9")
+
+
+def test_a_run_keeps_its_colour_and_no_other_series_gets_it():
+    labels = ["stage two, live", "a", "b", "Stage_one", "c", "d"]
+    colours = style.run_colours(labels)
+    assert list(colours) == labels and len(set(colours.values())) == len(labels)
+    assert colours["stage two, live"] == style.RUN_COLOURS["stage two"]
+    many = style.run_colours([f"series {k}" for k in range(9)])
+    assert list(many.values()) == [*style.PALETTE, *style.PALETTE[:2]]

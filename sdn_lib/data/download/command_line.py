@@ -24,9 +24,10 @@ def run(
 ) -> int:
     """Read the command line of a program that fetches, fetch, and return the exit status.
 
-    0 when all parts are there, 2 after an error (the other parts are still fetched), 130 when
-    interrupted (`sdn_lib.program.run`). `licence` is shown first; `folder` is the default for where
-    the data go.
+    0 when all parts are there, 2 after an error (the other parts are still fetched, but for a full
+    disk, one that refuses, or a command line that is wrong), 130 when interrupted
+    (`sdn_lib.program.run`). `licence` is shown first; `folder` is the default for where the data
+    go.
     """
     parts = {archive.part: archive for archive in archives}
     parser = argparse.ArgumentParser(description=description, epilog=licence)

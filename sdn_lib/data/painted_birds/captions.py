@@ -65,7 +65,7 @@ SHAPED = {"beak": ("pointed",), "tail": ("short", "stiff"), "wing": ("rounded", 
 
 
 def describe(bird: Bird, seed: Seed, count: int = 10) -> list[Caption]:
-    """Describe a bird `count` times, each time by another subset of 3 to 8 of its attributes.
+    """Describe a bird `count` times, each time by 3 to 8 of its attributes, seldom the same ones.
 
     Texts hold lower-case letters, digits and ``,-.'`` only and at most 200 characters. Marks that
     are absent ("no crest") count as mentioned when the text says so.

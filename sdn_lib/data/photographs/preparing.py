@@ -25,7 +25,7 @@ FILTERS = {
     "box": Image.Resampling.BOX,
 }
 CROPS = {
-    "stackgan": "square of 0.75 times the longer side of the box about its centre",
+    "stackgan": "square about the centre of the box, to each side 0.75 times the box's longer side",
     "box": "the box itself, squeezed to a square",
 }
 IMAGES_PER_JOB = 32

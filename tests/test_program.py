@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 
 from sdn_lib import program
+from sdn_lib.captions import CaptionWarning
 from sdn_lib.errors import SDNError, counted, first_line
 from sdn_lib.progress import Progress
 
@@ -25,6 +27,11 @@ def refuse():
 
 def interrupt():
     raise KeyboardInterrupt
+
+
+def warned():
+    warnings.warn("one caption is long", CaptionWarning, stacklevel=2)
+    warnings.warn("something else", UserWarning, stacklevel=2)
 
 
 def bad():
@@ -118,3 +125,16 @@ def test_a_terminal_gets_a_bar(monkeypatch):
         progress(100, 100)
     shown = sys.stderr.getvalue()
     assert "100/100" in shown and shown.endswith("\n")
+
+
+@pytest.mark.filterwarnings("always")
+def test_what_cannot_be_read_of_captions_is_a_note(capsys):
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        usual = warnings.formatwarning
+        warnings.showwarning = lambda *what: sys.stderr.write(warnings.formatwarning(*what[:4]))
+        assert program.run(warned) == 0
+        assert warnings.formatwarning is usual
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == "note: one caption is long"
+    assert "UserWarning: something else" in rest[0]

@@ -169,11 +169,13 @@ LEVEL = 0.05
 
 
 def verdicts(
-    results: Mapping[str, list[dict[str, Any]]], claims: Mapping[str, Claim] = CLAIMS
+    results: Mapping[str, list[dict[str, Any]]],
+    claims: Mapping[str, Claim] = CLAIMS,
+    level: float = LEVEL,
 ) -> dict[str, str]:
     """Return {claim: one of VERDICTS}, all claims judged together.
 
-    The family is every comparison of every claim, corrected by `p_values`; one below LEVEL is for
+    The family is every comparison of every claim, corrected by `p_values`; one below `level` is for
     the claim or against it. Supported: all are for it. Not supported: some are against it, none for
     it. Mixed: some are for it and some against it. Anything else is undecided.
     """
@@ -181,7 +183,7 @@ def verdicts(
     rulings = {}
     for name, claim in claims.items():
         signs = [
-            np.sign(np.mean(differences(results, *test))) if p[test] < LEVEL else 0
+            np.sign(np.mean(differences(results, *test))) if p[test] < level else 0
             for test in claim.tests
         ]
         if all(sign > 0 for sign in signs):

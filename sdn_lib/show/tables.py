@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from sdn_lib.errors import SDNError
 
-if TYPE_CHECKING:
-    from IPython.display import Markdown
 
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Any:
     """Return what a notebook shows as a table; `columns` and `rows` as for `markdown_lines`."""
     from IPython.display import Markdown
 

@@ -69,7 +69,7 @@ def stored_row(name: str, seed: int, profile: Profile, folder: Path) -> dict[str
         return None
     facts, settings = _read(path), row_settings(name, seed, profile)
     stored = {"exam": FIRST_EXAM, **facts["settings"]}
-    stored = {**stored, "row": stored["row"] | {"about": ROWS[name].about}}
+    stored["row"] = stored["row"] | {"about": ROWS[name].about}
     different = [key for key in settings if stored.get(key) != settings[key]]
     if different:
         how = runs.first_difference(stored, settings)

@@ -143,9 +143,9 @@ def run_colours(labels: Collection[str]) -> dict[str, str]:
     for label in labels:
         plain = label.lower().replace("_", " ")
         known = [colour for name, colour in RUN_COLOURS.items() if plain.startswith(name)]
-        own.update({label: known[0]} if known else {})
-    free = [colour for colour in PALETTE if colour not in own.values()]
-    spare = itertools.cycle(free)
+        if known:
+            own[label] = known[0]
+    spare = itertools.cycle(colour for colour in PALETTE if colour not in own.values())
     return {label: own[label] if label in own else next(spare) for label in labels}
 
 

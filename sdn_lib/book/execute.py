@@ -33,6 +33,10 @@ from sdn_lib.book.records import (
 from sdn_lib.errors import SDNError
 from sdn_lib.machine import gigabytes, git_state, hardware, peak_memory, seconds, versions
 
+# A notebook's kernel is started this often at most, where it ends with these words of Jupyter's.
+KERNEL_STARTS = 3
+NEVER_ANSWERED = "Kernel died before replying"
+
 
 def reproduce(
     profile: str = "cpu",
@@ -137,19 +141,10 @@ def execute_notebook(
     place: Layout, source: Path, partial: Path, failed: Path, values: Mapping[str, Any], what: str
 ) -> Any:
     """Execute a notebook as `partial` and return it; ChapterError leaves it as `failed`."""
-    import papermill
     from papermill.exceptions import PapermillExecutionError
 
     try:
-        return papermill.execute_notebook(
-            str(source),
-            str(partial),
-            parameters=dict(values),
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            cwd=str(place.root),
-        )
+        return _papermill(source, partial, values, place.root)
     except KeyboardInterrupt:
         partial.unlink(missing_ok=True)
         raise
@@ -171,3 +166,29 @@ def execute_notebook(
             where = f": {type(error).__name__}: {error}"
         kept = f"; see {place.relative(failed)}" if failed.exists() else ""
         raise ChapterError(f"{what} failed{where}{kept}", detail) from None
+
+
+def _papermill(source: Path, partial: Path, values: Mapping[str, Any], root: Path) -> Any:
+    """Execute a notebook with papermill; start anew where the kernel never answered.
+
+    A kernel is told its ports before it opens them, and another process may take one meanwhile
+    (papermill's issue 511). Nothing of the notebook has run by then.
+    """
+    import papermill
+
+    starts = 1
+    while True:
+        try:
+            return papermill.execute_notebook(
+                str(source),
+                str(partial),
+                parameters=dict(values),
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                cwd=str(root),
+            )
+        except RuntimeError as error:
+            if starts == KERNEL_STARTS or NEVER_ANSWERED not in str(error):
+                raise
+            starts += 1

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 
 import pytest
+from jupyter_client.provisioning.local_provisioner import LocalPortCache
 from tiny_book import edit, executed, run
 
 from sdn_lib import profiles
+from sdn_lib.book.execute import KERNEL_STARTS
 from sdn_lib.book.gate import ChapterError
 from sdn_lib.book.kernels import run_jobs
 from sdn_lib.errors import SDNError
+
+PORTS_OF_A_KERNEL = 5
 
 
 def test_a_worker_that_is_killed_is_an_error(root: Path) -> None:
@@ -26,6 +31,29 @@ def test_a_kernel_that_dies_is_a_failed_chapter(root: Path) -> None:
     with pytest.raises(ChapterError, match="its kernel died"):
         run(root)
     assert not (root / "_build/smoke/executed/01_second.ipynb").exists()
+
+
+@pytest.mark.parametrize("taken", [1, 2, 3])
+def test_a_kernel_whose_port_is_taken_starts_anew(
+    root: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    ports, free, asked = LocalPortCache.instance(), LocalPortCache.find_available_port, []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def port(ip: str) -> int:
+            asked.append(ip)
+            first = len(asked) % PORTS_OF_A_KERNEL == 1
+            if first and len(asked) <= taken * PORTS_OF_A_KERNEL:
+                return other.getsockname()[1]
+            return free(ports, ip)
+
+        monkeypatch.setattr(ports, "find_available_port", port)
+        if taken < KERNEL_STARTS:
+            assert "peak" in run(root)[0]
+        else:
+            with pytest.raises(ChapterError, match="Kernel died before replying"):
+                run(root)
+    assert len(asked) == min(taken + 1, KERNEL_STARTS) * PORTS_OF_A_KERNEL
 
 
 def test_the_kernel_is_this_interpreter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

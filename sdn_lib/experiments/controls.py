@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import torch
@@ -9,13 +10,13 @@ from torch import Tensor, nn
 
 from sdn_lib import runs
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments.rows import Row
+from sdn_lib.experiments.rows import CONTROLS, Row
 from sdn_lib.profiles import Profile
 from sdn_lib.teacher import Teacher
 
 
 def teacher_of(row: Row, profile: Profile, seed: int) -> Teacher:
-    """Return the row's teacher, frozen: the profile's, or one of the controls.
+    """Return the row's teacher, frozen: the profile's, one trained anew, or one of the controls.
 
     The controls' layers are scaled until pictures differ there as much as in the trained teacher:
     a loss that is larger or smaller would be another difference than the one in question.
@@ -24,7 +25,8 @@ def teacher_of(row: Row, profile: Profile, seed: int) -> Teacher:
     draw = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     teacher = Teacher(n.depth, n.width, row.pooling, n.preprocessing)
-    trained = runs.get("teacher", profile).model
+    own = pooled(profile, row.pooling) if row.teacher == "retrained" else profile
+    trained = runs.get("teacher", own).model
     if row.teacher != "random":
         teacher.load_state_dict(trained.state_dict())
     if row.teacher == "shuffled":
@@ -33,9 +35,16 @@ def teacher_of(row: Row, profile: Profile, seed: int) -> Teacher:
                 weight, _ = conv.parameters()
                 order = torch.randperm(weight.numel(), generator=draw)
                 weight.copy_(weight.flatten()[order].view_as(weight))
-    if row.teacher != "trained":
+    if row.teacher in CONTROLS:
         _scale(teacher, trained, runs.images(data, data.indices("train")[:128]))
     return teacher.freeze().to(memory_format=torch.channels_last)
+
+
+def pooled(profile: Profile, pooling: str) -> Profile:
+    """Return the profile whose teacher learns with `pooling`, with a folder of its own for it."""
+    network = dataclasses.replace(profile.network, pooling=pooling)
+    folder = profile.runs / "pooling" / pooling
+    return dataclasses.replace(profile, network=network, output_dir=str(folder))
 
 
 @torch.no_grad()

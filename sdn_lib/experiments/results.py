@@ -9,6 +9,7 @@ from typing import Any
 
 from sdn_lib import files, profiles, runs
 from sdn_lib.errors import SDNError, near
+from sdn_lib.experiments.controls import pooled
 from sdn_lib.experiments.rows import ROWS, Row, budget
 from sdn_lib.profiles import Profile, TrainConfig
 from sdn_lib.runs.settings import STUDENT_NETWORK
@@ -90,6 +91,10 @@ def _read(path: Path) -> dict[str, Any]:
 def row_settings(name: str, seed: int, profile: Profile) -> dict[str, Any]:
     """Return what a row's result depends on, but for the code and the machine."""
     row, n = ROWS[name], profile.network
+    retrained = {}
+    if row.teacher == "retrained":
+        settings = runs.expected_config("teacher", pooled(profile, row.pooling))
+        retrained = {"retrained": json.loads(json.dumps(settings))}
     return {
         "row": json.loads(json.dumps(dataclasses.asdict(row))),
         "seed": seed,
@@ -105,6 +110,7 @@ def row_settings(name: str, seed: int, profile: Profile) -> dict[str, Any]:
         "data": runs.dataset(profile).checksum,
         "exam": {"images": profile.evaluation.images, "seed": profile.evaluation.seeds[0]},
         **{n: runs.get(n, profile).checksum for n in FIXED},
+        **retrained,
     }
 
 

@@ -14,7 +14,8 @@ from sdn_lib import distillation, vgg
 from sdn_lib.errors import SDNError, near
 from sdn_lib.profiles import Profile
 
-TEACHERS = ("trained", "random", "shuffled")
+CONTROLS = ("random", "shuffled")
+TEACHERS = ("trained", "retrained", *CONTROLS)
 BUDGET_DIVISOR = 12
 """What a student of the profile costs is divided by this, which gives a row's budget."""
 
@@ -23,8 +24,9 @@ BUDGET_DIVISOR = 12
 class Row:
     """One row: `plan` lists (mode, share of the cost), the rest is what the losses compare.
 
-    A mode is a name of `distillation.STAGES`. `teacher` is 'trained', 'random' (untrained weights)
-    or 'shuffled' (each layer's weights in random order). `cost` is in units of the grid's budget.
+    A mode is a name of `distillation.STAGES`. `teacher` is 'trained', 'retrained' (with the row's
+    pooling from the start), 'random' (untrained weights) or 'shuffled' (each layer's weights in
+    random order). `cost` is in units of the grid's budget.
     """
 
     about: str
@@ -62,7 +64,10 @@ ROWS = {
     "high_low": Row("without the mid level", levels=("low", "high")),
     "mid_low": Row("without the high level", levels=("low", "mid")),
     "l2": Row("squared differences", distance="l2"),
-    "max": Row("the teacher pools by maximum", pooling="max"),
+    "max": Row("the teacher pools by maximum, which it did not learn with", pooling="max"),
+    "max_learned": Row(
+        "the teacher learned with pooling by maximum", pooling="max", teacher="retrained"
+    ),
     "normalised": Row("every layer's term begins at the same size", normalised=True),
     "one_caption": Row("one caption a picture in place of all", captions=1),
     "random": Row("a teacher with random weights", teacher="random"),

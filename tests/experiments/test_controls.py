@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from sdn_lib import profiles, runs
-from sdn_lib.experiments import controls
+from sdn_lib.experiments import controls, results
 from sdn_lib.experiments.rows import ROWS, Row
 
 
@@ -26,6 +28,23 @@ def test_controls_share_the_weights_they_should(p):
         for name in teacher.convs:
             found = controls._contrast(teacher(pictures)[name])
             torch.testing.assert_close(found, wanted[name], rtol=1e-4, atol=0)
+
+
+def test_a_retrained_teacher_learned_with_the_rows_pooling(p, tmp_path):
+    own = dataclasses.replace(p, output_dir=str(tmp_path))
+    runs.keep({"teacher": runs.get("teacher", p)}, tmp_path)
+    swapped, learned = (controls.teacher_of(ROWS[n], own, 0) for n in ("max", "max_learned"))
+    assert swapped.pooling == learned.pooling == "max"
+    given = runs.get("teacher", p).model
+    folder = tmp_path / "pooling" / "max" / "teacher"
+    trained = runs.load("teacher", controls.pooled(own, "max"), folder).model
+    for name, conv in learned.convs.items():
+        assert torch.equal(conv.weight, trained.convs[name].weight)
+        assert torch.equal(swapped.convs[name].weight, given.convs[name].weight)
+        assert not torch.equal(conv.weight, swapped.convs[name].weight)
+    settings = {n: results.row_settings(n, 0, own) for n in ("max", "max_learned")}
+    assert settings["max_learned"]["retrained"]["network"]["teacher"]["pooling"] == "max"
+    assert "retrained" not in settings["max"]
 
 
 def test_the_plain_student_is_as_large_as_the_mirrored_one(p):

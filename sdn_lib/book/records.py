@@ -22,7 +22,7 @@ from sdn_lib.machine import versions
 # Figures of record, under results/, and the word in the code of chapters that may read them.
 STORED = (
     "ablation/*/*.*", "*/evaluation.json", "*/trainings.json", "*/data.json", "*/captions.txt",
-    "*/painted-*.png",
+    "*/painted-*.png", "benchmarks/first_steps.json",
 )  # fmt: skip
 READS_STORED = "experiments"
 

@@ -311,7 +311,9 @@ def make_task(
         return naming, top.teacher.fold
     if name in ("text", "judge_text"):
         if name == "text":
-            seen = learning.view(data, learning.TeacherFeatures(needs["teacher"].model))
+            top = learning.TeacherFeatures(needs["teacher"].model)
+            rough = not whole and learning.ran_in(settings, devices.best()) == "bf16"
+            seen = learning.view(data, top, bf16=rough)
         else:
             seen = torch.from_numpy(pretrained.imagenet_features(profile, pretrained.JUDGE))
         encoder = build_encoder(profile)

@@ -23,9 +23,9 @@ def data_uri(image: np.ndarray) -> str:
     `LEAST_PSNR` or more.
     """
     picture = Image.fromarray(image)
-    best = encode(picture, "WEBP", lossless=True, quality=80, method=4)
+    best = encode(picture, "WEBP", lossless=True, quality=80, method=3)
     for quality in (80, 92):
-        lossy = encode(picture, "WEBP", quality=quality, method=6, use_sharp_yuv=True)
+        lossy = encode(picture, "WEBP", quality=quality, method=5, use_sharp_yuv=True)
         if len(lossy) >= len(best):
             break
         back = np.asarray(Image.open(io.BytesIO(lossy)).convert(picture.mode), dtype=float)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from sdn_lib.book.pages import commit, describe_hardware, fill
@@ -49,7 +50,11 @@ def runs_table(records: Sequence[dict]) -> list[str]:
     peak = max(r["peak_memory_bytes"] for r in records)
     lines = ["```{table}", ":class: sdn-status", "", *markdown_lines(head, rows), "```"]
     together = max(r["workers"] for r in records)
-    shared = f", run up to {together} at a time on the processors that they share" * (together > 1)
+    shared = ""
+    if together > 1:
+        shared = f", run up to {together} at a time on the processors that they share"
+        if (whole := _span(records)) < total:
+            shared += f": {seconds(whole)} by the clock"
     lines += ["", f"All chapters: {seconds(total)}{shared}; {gigabytes(peak)} at most.", ""]
     for record in records:
         usual = ("profile", "seed", "output_dir")
@@ -57,6 +62,13 @@ def runs_table(records: Sequence[dict]) -> list[str]:
             name = record["chapter"]
             lines.append(f"- {name} ran with other parameters than its profile's: `{other}`")
     return lines
+
+
+def _span(records: Sequence[dict]) -> float:
+    """Return the seconds from the start of the first run to the end of the last."""
+    starts = [datetime.fromisoformat(r["started"]).timestamp() for r in records]
+    ends = (start + r["seconds"] for start, r in zip(starts, records, strict=True))
+    return max(ends) - min(starts)
 
 
 def settings_of(record: dict) -> str:

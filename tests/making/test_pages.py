@@ -85,8 +85,12 @@ def test_the_status_page_says_what_ran_where() -> None:
         "All chapters: 2 min 30 s; 1.5 GB at most.",
     ):
         assert part in page
-    together = status_page(STATUS, [one, {**two, "workers": 2}])
-    assert "2 min 30 s, run up to 2 at a time on the processors that they share;" in together
+    shared = "2 min 30 s, run up to 2 at a time on the processors that they share"
+    later = {**two, "workers": 2, "started": "2026-01-02T03:05:15+00:00"}
+    assert f"{shared}: 2 min 25 s by the clock;" in status_page(STATUS, [one, later])
+    another_day = {**later, "started": "2026-01-03T03:05:15+00:00"}
+    together = status_page(STATUS, [one, another_day])
+    assert f"{shared};" in together
     assert "smoke" not in page.lower()
     assert "means nothing" not in page and "mean nothing" in status_page(
         STATUS, [{**one, "profile": "smoke"}]

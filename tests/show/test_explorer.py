@@ -159,6 +159,9 @@ PLAY = """new Promise((done) => {
   const root = document.querySelector(".sdn-explore");
   const button = root.querySelector(".sdn-play");
   const shown = () => [button.textContent, root.querySelector("output").textContent];
+  const slider = root.querySelector("input[type=range]");
+  slider.value = slider.max;
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
   const seen = [shown()];
   button.click();
   seen.push(shown());

@@ -31,10 +31,8 @@ class Firefox:
 
     def __enter__(self) -> Firefox:
         self._folder = tempfile.TemporaryDirectory(prefix="firefox-", ignore_cleanup_errors=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        settings = SETTINGS | {"marionette.port": port}
+        # It takes a free port and writes which in a file.
+        settings = SETTINGS | {"marionette.port": 0}
         lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in settings.items()]
         (Path(self._folder.name) / "user.js").write_text("\n".join(lines))
         command = [executable(), "--headless", "--marionette", "--no-remote", "--profile"]
@@ -44,12 +42,13 @@ class Firefox:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "HOME": self._folder.name},
         )
-        deadline = time.monotonic() + 90
+        deadline, chosen = time.monotonic() + 90, Path(self._folder.name) / "MarionetteActivePort"
         while True:
             try:
-                self._socket = socket.create_connection(("127.0.0.1", port), timeout=90)
+                where = "127.0.0.1", int(chosen.read_text())
+                self._socket = socket.create_connection(where, timeout=90)
                 break
-            except OSError:
+            except (OSError, ValueError):
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     self._process.kill()
                     raise

@@ -39,7 +39,7 @@ def try_page(page: Path, profile: Profile) -> str:
     told = (
         f"The weights in these files are rounded to {live.weights.BITS} bits. Over {ROUNDED} "
         "captions of unseen birds the pictures differ from those of the unrounded networks by "
-        f"{mean:.2f} of 255 steps of brightness in the mean, and by {worst:.1f} in the worst place."
+        f"{mean:.2f} of 255 grey values in the mean, and by {worst:.1f} in the worst place."
     )
     form = f"```{{raw}} html\n{box.to_html()}\n```"
     return fill(page, {"form": form, "rounding": told})

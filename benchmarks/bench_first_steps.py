@@ -11,7 +11,7 @@ import time
 import record
 
 from sdn_lib import profiles, runs
-from sdn_lib.experiments import first_steps
+from sdn_lib.runs import first_steps
 
 STEPS = 100
 

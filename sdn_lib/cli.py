@@ -133,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     command = add("ablate")
-    command.add_argument("rows", nargs="*", metavar="ROW", help="full, pixels, random, ... or all")
+    command.add_argument("rows", nargs="*", metavar="ROW", help="full, ... (default: all)")
     command.add_argument("--seeds", type=int, nargs="+", default=[0], help="default: 0")
     command.add_argument("--folder", type=Path, help="default: results/ablation/PROFILE")
     command.add_argument("--workers", type=int, help="rows at a time (default: as many as fit)")

@@ -221,7 +221,7 @@ def _value(text: str) -> Any:
     """Return a Python number, boolean or None as such, and anything else as text."""
     try:
         value = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return text
     return value if isinstance(value, bool | int | float | None) else text
 

@@ -216,8 +216,11 @@ def test_an_interruption_says_how_to_go_on(
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3", 3), ("0.5", 0.5), ("True", True), ("None", None), ("cpu", "cpu"), ("[1]", "[1]")],
-)
+    [
+        ("3", 3), ("0.5", 0.5), ("True", True), ("None", None), ("cpu", "cpu"), ("[1]", "[1]"),
+        ("{[]}", "{[]}"), (9999 * "(", 9999 * "("),
+    ],
+)  # fmt: skip
 def test_parameters_become_scalars(text: str, value: object) -> None:
     assert commands._value(text) == value
 

@@ -19,12 +19,14 @@ from sdn_lib.book.gate import INJECTED, gate
 from sdn_lib.errors import SDNError
 from sdn_lib.machine import versions
 
-# Figures of record, under results/, and the word in the code of chapters that may read them.
-STORED = (
-    "ablation/*/*.*", "*/evaluation.json", "*/trainings.json", "*/data.json", "*/captions.txt",
-    "*/painted-*.png", "benchmarks/first_steps.json",
-)  # fmt: skip
-READS_STORED = "experiments"
+STORED = {
+    "experiments": (
+        "ablation/*/*.*", "*/evaluation.json", "*/trainings.json", "*/data.json", "*/captions.txt",
+        "*/painted-*.png",
+    ),
+    "first_steps": ("benchmarks/first_steps.json",),
+}  # fmt: skip
+"""{a word in the code of chapters: the figures of record, under results/, that they may read}."""
 
 
 TEXT_CHANGED = "its text changed"
@@ -40,7 +42,6 @@ def stale(place: Layout, name: str, values: Mapping[str, Any] | None = None) -> 
     executed = place.executed(name)
     if not executed.exists() or not place.record(name).exists():
         return "it has not been run"
-    now = fingerprints(place, name)
     try:
         record = read_record(place, name)
     except SDNError:
@@ -51,7 +52,9 @@ def stale(place: Layout, name: str, values: Mapping[str, Any] | None = None) -> 
         return "its parameters changed"
     if changed := _other_versions(record["versions"], versions()):
         return f"packages changed ({changed})"
+    now = fingerprints(place, name, record["parameters"])
     for key, reason in (
+        ("profile", "its profile's file changed"),
         ("code", "its code changed"),
         ("library", "sdn_lib changed"),
         ("weights", "the shipped weights changed"),
@@ -59,7 +62,7 @@ def stale(place: Layout, name: str, values: Mapping[str, Any] | None = None) -> 
         ("results", "the stored results changed"),
         ("text", TEXT_CHANGED),
     ):
-        if record["origin"].get(key) != now[key]:
+        if record["origin"].get(key, "") != now[key]:
             return reason
     return None
 
@@ -92,8 +95,10 @@ def refresh(place: Layout, name: str) -> dict:
     at = next(i for i, c in enumerate(new.cells) if "parameters" in c.metadata.get("tags", []))
     new.cells[at + 1 : at + 1] = injected
     numbers = gate(read_source(place.chapters()[name]), new, name)
-    record = {**read_record(place, name), "numbers": numbers, "origin": fingerprints(place, name)}
-    return write_run(place, name, new, record | {"title": title(new, name)})
+    record = read_record(place, name)
+    origin = fingerprints(place, name, record["parameters"])
+    renewed = {"numbers": numbers, "origin": origin, "title": title(new, name)}
+    return write_run(place, name, new, record | renewed)
 
 
 def write_run(place: Layout, name: str, executed: Any, record: dict) -> dict:
@@ -150,11 +155,11 @@ def _missing(record: Any, shape: Mapping[str, Any]) -> str:
     return ""
 
 
-def fingerprints(place: Layout, name: str) -> dict[str, str]:
-    """Return hashes of what a chapter's outputs depend on.
+def fingerprints(place: Layout, name: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return hashes of what a chapter's outputs depend on, if run with parameters.
 
-    Text, code, the library's files that it uses, shipped weights, and, if it speaks of them, the
-    prepared photographs and the stored results.
+    Text, code, the library's files that it uses, shipped weights, a profile's own file, and, if it
+    speaks of them, the prepared photographs and the stored results.
     """
     cells = read_source(place.chapters()[name]).cells
     joined = [(c.cell_type, c.source, c.metadata) for c in cells]
@@ -163,7 +168,7 @@ def fingerprints(place: Layout, name: str) -> dict[str, str]:
     shipped = place.root / "results"
     weights = [p for p in shipped.rglob("*") if p.name in ("weights.safetensors", "config.json")]
     text = "\n".join(source for source, _ in code)
-    patterns = STORED if READS_STORED in text else ()
+    patterns = [pattern for word, of in STORED.items() if word in text for pattern in of]
     stored = [path for pattern in patterns for path in shipped.glob(pattern)]
     photographs = []
     if ".photos" in text:
@@ -176,7 +181,21 @@ def fingerprints(place: Layout, name: str) -> dict[str, str]:
         "weights": _digest_files(weights, shipped),
         "photographs": _digest_files(photographs, place.root),
         "results": _digest_files(stored, shipped),
+        "profile": _profile_file(str(values.get("profile", ""))),
     }
+
+
+def _profile_file(profile: str) -> str:
+    """Return a hash of a profile's file and of its photographs, or '' for a built-in profile."""
+    if not profiles.is_file(profile):
+        return ""
+    try:
+        own = profiles.load(profile)
+    except SDNError as error:
+        return str(error)
+    manifest = profiles.ROOT / own.photos / "manifest.json" if own.photos else None
+    prepared = manifest.read_text(encoding="utf-8") if manifest and manifest.is_file() else ""
+    return _digest(own.to_json() + prepared)
 
 
 def _digest(text: str) -> str:

@@ -65,10 +65,15 @@ def runs_table(records: Sequence[dict]) -> list[str]:
 
 
 def _span(records: Sequence[dict]) -> float:
-    """Return the seconds from the start of the first run to the end of the last."""
-    starts = [datetime.fromisoformat(r["started"]).timestamp() for r in records]
-    ends = (start + r["seconds"] for start, r in zip(starts, records, strict=True))
-    return max(ends) - min(starts)
+    """Return the seconds in which at least one chapter ran."""
+    began = {r["chapter"]: datetime.fromisoformat(r["started"]).timestamp() for r in records}
+    total, done = 0.0, float("-inf")
+    for record in sorted(records, key=lambda r: began[r["chapter"]]):
+        start = began[record["chapter"]]
+        end = start + record["seconds"]
+        total += max(0.0, end - max(start, done))
+        done = max(done, end)
+    return total
 
 
 def settings_of(record: dict) -> str:

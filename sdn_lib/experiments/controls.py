@@ -42,7 +42,7 @@ def teacher_of(row: Row, profile: Profile, seed: int) -> Teacher:
 
 def pooled(profile: Profile, pooling: str) -> Profile:
     """Return the profile whose teacher learns with `pooling`, with a folder of its own for it."""
-    network = dataclasses.replace(profile.network, pooling=pooling)
+    network = dataclasses.replace(profile.network, pooling=pooling, teacher_weights=None)
     folder = profile.runs / "pooling" / pooling
     return dataclasses.replace(profile, network=network, output_dir=str(folder))
 

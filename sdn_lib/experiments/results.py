@@ -18,7 +18,7 @@ SHIPPED = "cpu"
 """The profile of the rows that ship."""
 
 FIXED = ("evaluator", "teacher", "text")
-"""The networks that every row shares."""
+"""The networks by which every row is read and judged; most rows learn from this teacher, too."""
 
 TRAINING = ("learning_rate", "schedule", "clip", "precision", "image_weight", "streams")
 """The settings of a row's trainings that come from the profile, beside the batch."""

@@ -1,9 +1,9 @@
 """The ablation's rows: each changes one thing of the method, at equal cost.
 
 `ROWS` is the whole grid. Every row trains a student from nothing with the same budget of network
-passes, on the profile's data, with its teacher and text encoder, and is judged on captions of
-unseen species by an evaluator that is no teacher. The picture's own term is always there.
-`sdn ablate` runs them, each in a notebook of its own (book/rows/row.ipynb).
+passes, on the profile's data, with its text encoder and the row's teacher, and is judged on
+captions of unseen species by an evaluator that is no teacher. The picture's own term is always
+there. `sdn ablate` runs them, each in a notebook of its own (book/rows/row.ipynb).
 """
 
 from __future__ import annotations

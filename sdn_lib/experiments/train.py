@@ -35,8 +35,8 @@ def train_row(
         return facts
     row, settings = ROWS[name], row_settings(name, seed, profile)
     data, fixed = runs.dataset(profile), {n: runs.get(n, profile) for n in FIXED}
-    code, began = machine.git_state(profiles.ROOT), time.perf_counter()
     teacher, student = teacher_of(row, profile, seed), student_of(row, profile, seed)
+    code, began = machine.git_state(profiles.ROOT), time.perf_counter()
     # All captions are embedded at once only where many will be met.
     met = settings["budget"] // min(STEP_COST.values()) * settings["batch"]
     brief = met < sum(map(len, data.captions)) // 16

@@ -26,7 +26,7 @@ from sdn_lib.text import CharCNNRNN, joint_embedding_loss, to_indices
 def view(data: prepared.Prepared, features: nn.Module, bf16: bool = False) -> Tensor:
     """Return what `features` makes of the training pictures, float32 (n, d) on the CPU.
 
-    `bf16` is quicker, and near enough for a training of a few steps.
+    `bf16` is quicker, and is for trainings that themselves compute in it.
     """
     parts = [part for part in np.array_split(data.indices("train"), 64) if len(part)]
     with devices.borrowed(features) as device, torch.autocast(

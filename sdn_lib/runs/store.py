@@ -312,8 +312,8 @@ def make_task(
     if name in ("text", "judge_text"):
         if name == "text":
             top = learning.TeacherFeatures(needs["teacher"].model)
-            rough = not whole and learning.ran_in(settings, devices.best()) == "bf16"
-            seen = learning.view(data, top, bf16=rough)
+            bf16 = learning.ran_in(settings, devices.best()) == "bf16"
+            seen = learning.view(data, top, bf16)
         else:
             seen = torch.from_numpy(pretrained.imagenet_features(profile, pretrained.JUDGE))
         encoder = build_encoder(profile)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import tiny_book
 from tiny_book import edit, executed, record, run
 
+from sdn_lib import profiles
 from sdn_lib.book import dependencies, execute, records
 from sdn_lib.book.chapters import Layout, layout
 from sdn_lib.book.execute import reproduce
@@ -59,6 +61,31 @@ def test_figures_of_record_make_those_stale_that_may_read_them(root: Path) -> No
         assert records.stale(place, "00_first") is None
         assert records.stale(place, "01_second") == "the stored results changed"
         path.unlink()
+
+
+def test_the_stored_first_steps_make_those_stale_that_name_them(root: Path) -> None:
+    place, path = layout("smoke", root), root / "results/benchmarks/first_steps.json"
+    edit(root, 2, "# as in first_steps")
+    run(root, chapters=None)
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    assert records.stale(place, "00_first") is None
+    assert records.stale(place, "01_second") == "the stored results changed"
+
+
+def test_another_text_of_a_profiles_file_makes_its_chapters_stale(root: Path) -> None:
+    mine = root / "mine.json"
+    own = dataclasses.replace(profiles.load("smoke"), name="mine")
+    mine.write_text(own.to_json())
+    reproduce(str(mine), ["1"], root=root, report=lambda _: None)
+    place = layout(str(mine), root)
+    assert records.stale(place, "01_second") is None
+    mine.write_text(own.to_json().replace('"live_steps": 4', '"live_steps": 5'))
+    assert records.stale(place, "01_second") == "its profile's file changed"
+    mine.write_text(own.to_json().replace('"live_steps": 4', '"live_step": 4'))
+    assert records.stale(place, "01_second") == "its profile's file changed"
+    mine.write_text(json.dumps(dataclasses.asdict(own)))
+    assert records.stale(place, "01_second") is None
 
 
 def test_other_packages_make_a_chapter_stale_and_another_build_does_not(

@@ -139,8 +139,10 @@ def test_300_frames_of_64_pixels_weigh_less_than_500_kb():
 SCRIPT = """(() => {
   const roots = Array.from(document.querySelectorAll(".sdn-explore"));
   const source = (root) => root.querySelector(".sdn-frame").src;
-  const before = roots.map(source);
   const range = roots[0].querySelector("input[type=range]");
+  range.value = "0";
+  range.dispatchEvent(new Event("input", {bubbles: true}));
+  const before = roots.map(source);
   range.value = "2";
   range.dispatchEvent(new Event("input", {bubbles: true}));
   const slid = source(roots[0]);

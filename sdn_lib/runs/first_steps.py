@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdn_lib import files, profiles, runs
+from sdn_lib import files, profiles
+from sdn_lib.errors import SDNError
+from sdn_lib.runs import store
+from sdn_lib.runs.data import data_of
 
 STEPS = 70
 VARIANTS = {"text": ("text_variant", ("icml", "cvpr")), "teacher": ("pooling", ("avg", "max"))}
@@ -23,20 +26,28 @@ def measure(run: str) -> list[dict[str, Any]]:
     setting, values = VARIANTS[run]
     rows = []
     for value in values:
-        changes = {f"network__{setting}": value, "live_steps": STEPS}
-        log = runs.train_live(run, profiles.load("cpu", **changes)).log
+        profile = profiles.load("cpu", **{f"network__{setting}": value, "live_steps": STEPS})
+        data_of(run, profile)
+        log = store.train_live(run, profile).log
+        losses = {f"loss at step {entry['step']}": entry["total"] for entry in (log[0], log[-1])}
         seconds = log[-1]["seconds"] / STEPS
-        losses = {FIRST: log[0]["total"], LAST: log[-1]["total"]}
         rows.append({"network": run, "variant": value, "seconds a step": seconds, **losses})
     return rows
 
 
 def stored(run: str) -> dict[str, tuple[float, float]]:
-    """Return {variant: (loss at the first logged step, loss at step `STEPS`)} as stored.
+    """Return {variant: (loss at step 10, loss at step `STEPS`)} as stored.
 
-    Raises SDNError where the table is not there, or damaged.
+    Raises SDNError where the table is not there, or lacks a variant.
     """
     path = profiles.ROOT / "results" / "benchmarks" / "first_steps.json"
     remedy = "run `benchmarks/bench_first_steps.py`"
-    rows = files.read_json(path, remedy).get("tables", {}).get(TITLE, [])
-    return {row["variant"]: (row[FIRST], row[LAST]) for row in rows if row["network"] == run}
+    tables = files.read_json(path, remedy).get("tables")
+    try:
+        rows = tables[TITLE]
+        found = {r["variant"]: (r[FIRST], r[LAST]) for r in rows if r["network"] == run}
+    except (KeyError, TypeError):
+        found = {}
+    if set(found) != set(VARIANTS[run][1]):
+        raise SDNError(f"{path} has no whole table {TITLE!r}: {remedy}")
+    return found

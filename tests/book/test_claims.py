@@ -500,6 +500,13 @@ def test_the_grid_was_judged_by_the_shipped_networks(grid: dict) -> None:
         assert {f["settings"][name] for rows in grid.values() for f in rows} == {wanted}
 
 
+def test_what_is_said_of_the_rows_beside_the_claims_holds(levels: dict) -> None:
+    for measure in ("accuracy", "frechet"):
+        assert levels[f"c09_beside_max_{measure}_low"] > 0
+        swapped, learned = (levels[f"c09_beside_{n}_{measure}"] for n in ("max", "max_learned"))
+        assert abs(learned) < swapped / 10
+
+
 def test_the_published_verdicts_follow_from_the_stored_rows(levels: dict, grid: dict) -> None:
     tests = [test for claim in experiments.CLAIMS.values() for test in claim.tests]
     assert levels["c09_comparisons"] == len(tests) == len(set(tests))

@@ -505,6 +505,9 @@ def test_what_is_said_of_the_rows_beside_the_claims_holds(levels: dict) -> None:
         assert levels[f"c09_beside_max_{measure}_low"] > 0
         swapped, learned = (levels[f"c09_beside_{n}_{measure}"] for n in ("max", "max_learned"))
         assert abs(learned) < swapped / 10
+        assert levels[f"c09_beside_both_{measure}_low"] > 0
+    assert levels["c09_two_accuracy"] < levels["c09_both_accuracy"]
+    assert levels["c09_both_frechet"] < levels["c09_two_frechet"]
 
 
 def test_the_published_verdicts_follow_from_the_stored_rows(levels: dict, grid: dict) -> None:

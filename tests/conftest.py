@@ -68,20 +68,18 @@ def device(request):
             assert second_device.compiler() is None, "else it was registered before the tests"
             pytest.skip(NO_COMPILER)
         found = torch.accelerator.current_accelerator()
-    patch = pytest.MonkeyPatch()
-    patch.setenv(devices.VARIABLE, found.type)
-    yield found
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(devices.VARIABLE, found.type)
+        yield found
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A project's folder of a test file's own: trainings and data go there."""
     folder = tmp_path_factory.mktemp("home")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(profiles, "ROOT", folder)
-    yield folder
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(profiles, "ROOT", folder)
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,11 @@ from sdn_lib.cli import main
 def home(tmp_path_factory):
     """A project folder with the smoke data and two trained runs."""
     folder = tmp_path_factory.mktemp("home")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(profiles, "ROOT", folder)
-    p = profiles.load("smoke", output_dir=str(folder / "runs"))
-    runs.get("stage_one", p)
-    yield folder
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(profiles, "ROOT", folder)
+        p = profiles.load("smoke", output_dir=str(folder / "runs"))
+        runs.get("stage_one", p)
+        yield folder
 
 
 def said(capsys, *arguments):

@@ -44,11 +44,10 @@ def trained(q):
 @pytest.fixture(scope="module")
 def on_cpu(home):
     """The profile whose networks are trained on the CPU, for comparison."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv(devices.VARIABLE, "cpu")
-    for name in runs.NAMES:
-        runs.get(name, smoke(home, "cpu"))
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(devices.VARIABLE, "cpu")
+        for name in runs.NAMES:
+            runs.get(name, smoke(home, "cpu"))
     return smoke(home, "cpu")
 
 

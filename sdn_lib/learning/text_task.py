@@ -23,15 +23,10 @@ from sdn_lib.text import CharCNNRNN, joint_embedding_loss, to_indices
 
 
 @torch.no_grad()
-def view(data: prepared.Prepared, features: nn.Module, bf16: bool = False) -> Tensor:
-    """Return what `features` makes of the training pictures, float32 (n, d) on the CPU.
-
-    `bf16` is quicker, and is for trainings that themselves compute in it.
-    """
+def view(data: prepared.Prepared, features: nn.Module) -> Tensor:
+    """Return what `features` makes of the training pictures, float32 (n, d) on the CPU."""
     parts = [part for part in np.array_split(data.indices("train"), 64) if len(part)]
-    with devices.borrowed(features) as device, torch.autocast(
-        device.type, torch.bfloat16, enabled=bf16
-    ):
+    with devices.borrowed(features) as device:
         shown = [features(images(data, part).to(device)).cpu() for part in parts]
     return torch.cat(shown).float()
 

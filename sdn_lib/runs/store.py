@@ -311,9 +311,7 @@ def make_task(
         return naming, top.teacher.fold
     if name in ("text", "judge_text"):
         if name == "text":
-            top = learning.TeacherFeatures(needs["teacher"].model)
-            bf16 = learning.ran_in(settings, devices.best()) == "bf16"
-            seen = learning.view(data, top, bf16)
+            seen = learning.view(data, learning.TeacherFeatures(needs["teacher"].model))
         else:
             seen = torch.from_numpy(pretrained.imagenet_features(profile, pretrained.JUDGE))
         encoder = build_encoder(profile)

@@ -72,7 +72,7 @@ def test_distances_are_from_both_sets_of_photographs(p, folder, monkeypatch):
             return {"features": halves.flatten(1)}
 
     monkeypatch.setattr(both_ways.networks, "efficientnet_network", lambda variant: Judge())
-    monkeypatch.setattr(both_ways.devices, "borrowed", lambda *_: nullcontext("cpu"))
+    monkeypatch.setattr(both_ways.devices, "borrowed", lambda *_: nullcontext(torch.device("cpu")))
     students = {"stage_two": runs.student("stage_two", p).model}
     found = both_ways.distances(p, str(folder / "plain"), students)
     assert found["real"]["facing one way"] == pytest.approx(0, abs=1e-3)

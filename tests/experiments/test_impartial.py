@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from small_photographs import CLASSES, EACH, prepare, profile_of
 
 from sdn_lib import experiments, learning, profiles, runs
@@ -60,7 +61,6 @@ def test_bad_attributes_are_refused(folder, tmp_path, table, words):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory, folder):
     """An evaluation in which the judge sees the mean of a picture's quarters."""
-    patch = pytest.MonkeyPatch()
 
     class Judge:
         about = "quarters"
@@ -69,13 +69,14 @@ def report(tmp_path_factory, folder):
             quarters = images.float().unflatten(2, (2, -1)).unflatten(4, (2, -1)).mean((3, 5))
             return {"features": quarters.flatten(1)}
 
-    patch.setattr(runs.pretrained.networks, "efficientnet_network", lambda variant: Judge())
-    patch.setattr(runs.pretrained.devices, "borrowed", lambda *_: nullcontext("cpu"))
     home = tmp_path_factory.mktemp("impartial") / "birds"
-    prepare(home)
-    p = profile_of(home, baseline__batch=4)
-    yield SimpleNamespace(found=impartial.evaluate(p, attributes=folder), profile=p)
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs.pretrained.networks, "efficientnet_network", lambda variant: Judge())
+        cpu = nullcontext(torch.device("cpu"))
+        patch.setattr(runs.pretrained.devices, "borrowed", lambda *_: cpu)
+        prepare(home)
+        p = profile_of(home, baseline__batch=4)
+        yield SimpleNamespace(found=impartial.evaluate(p, attributes=folder), profile=p)
 
 
 def test_all_are_judged_alike(report):

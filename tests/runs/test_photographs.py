@@ -183,7 +183,8 @@ def test_what_imagenet_sees_is_looked_at_once(home, monkeypatch):
         return lambda x: {"features": x.float().mean((2, 3))}
 
     monkeypatch.setattr(runs.pretrained.networks, "efficientnet_network", network)
-    monkeypatch.setattr(runs.pretrained.devices, "borrowed", lambda *_: nullcontext("cpu"))
+    cpu = nullcontext(torch.device("cpu"))
+    monkeypatch.setattr(runs.pretrained.devices, "borrowed", lambda *_: cpu)
     first, again = runs.pretrained.imagenet_features(p), runs.pretrained.imagenet_features(p)
     data = runs.dataset(p)
     wanted = data.images[data.indices("train")].mean((1, 2))

@@ -66,13 +66,11 @@ def runs_table(records: Sequence[dict]) -> list[str]:
 
 def _span(records: Sequence[dict]) -> float:
     """Return the seconds in which at least one chapter ran."""
-    began = {r["chapter"]: datetime.fromisoformat(r["started"]).timestamp() for r in records}
+    starts = (datetime.fromisoformat(r["started"]).timestamp() for r in records)
     total, done = 0.0, float("-inf")
-    for record in sorted(records, key=lambda r: began[r["chapter"]]):
-        start = began[record["chapter"]]
-        end = start + record["seconds"]
-        total += max(0.0, end - max(start, done))
-        done = max(done, end)
+    for start, length in sorted(zip(starts, (r["seconds"] for r in records), strict=True)):
+        total += max(0.0, start + length - max(start, done))
+        done = max(done, start + length)
     return total
 
 

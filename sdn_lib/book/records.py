@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -158,8 +159,8 @@ def _missing(record: Any, shape: Mapping[str, Any]) -> str:
 def fingerprints(place: Layout, name: str, values: Mapping[str, Any]) -> dict[str, str]:
     """Return hashes of what a chapter's outputs depend on, if run with parameters.
 
-    Text, code, the library's files that it uses, shipped weights, a profile's own file, and, if it
-    speaks of them, the prepared photographs and the stored results.
+    Text, code, the library's files that it uses, shipped weights, a profile's own file and its
+    photographs, and, if it speaks of them, other prepared photographs and the stored results.
     """
     cells = read_source(place.chapters()[name]).cells
     joined = [(c.cell_type, c.source, c.metadata) for c in cells]
@@ -170,10 +171,10 @@ def fingerprints(place: Layout, name: str, values: Mapping[str, Any]) -> dict[st
     text = "\n".join(source for source, _ in code)
     patterns = [pattern for word, of in STORED.items() if word in text for pattern in of]
     stored = [path for pattern in patterns for path in shipped.glob(pattern)]
-    photographs = []
-    if ".photos" in text:
-        folders = {place.root / p.photos for p in profiles.PROFILES.values() if p.photos}
-        photographs = [m for f in folders if (m := f / "manifest.json").is_file()]
+    own = _own_profile(str(values.get("profile", "")))
+    named = [*(profiles.PROFILES.values() if ".photos" in text else ()), *own]
+    folders = {place.root / p.photos for p in named if p.photos}
+    photographs = [m for f in folders if (m := f / "manifest.json").is_file()]
     return {
         "text": _digest(json.dumps(joined, sort_keys=True)),
         "code": _digest(json.dumps(code, sort_keys=True)),
@@ -181,21 +182,16 @@ def fingerprints(place: Layout, name: str, values: Mapping[str, Any]) -> dict[st
         "weights": _digest_files(weights, shipped),
         "photographs": _digest_files(photographs, place.root),
         "results": _digest_files(stored, shipped),
-        "profile": _profile_file(str(values.get("profile", ""))),
+        "profile": "".join(_digest(p.to_json()) for p in own),
     }
 
 
-def _profile_file(profile: str) -> str:
-    """Return a hash of a profile's file and of its photographs, or '' for a built-in profile."""
-    if not profiles.is_file(profile):
-        return ""
+def _own_profile(profile: str) -> list[profiles.Profile]:
+    """Return the profile that a file holds; none for a built-in one, or a file that is none."""
     try:
-        own = profiles.load(profile)
-    except SDNError as error:
-        return str(error)
-    manifest = profiles.ROOT / own.photos / "manifest.json" if own.photos else None
-    prepared = manifest.read_text(encoding="utf-8") if manifest and manifest.is_file() else ""
-    return _digest(own.to_json() + prepared)
+        return [profiles.load(profile)] if profiles.is_file(profile) else []
+    except SDNError:
+        return []
 
 
 def _digest(text: str) -> str:
@@ -205,6 +201,6 @@ def _digest(text: str) -> str:
 def _digest_files(paths: Sequence[Path], base: Path) -> str:
     total = hashlib.sha256()
     for path in sorted(paths):
-        total.update(path.relative_to(base).as_posix().encode() + b"\0")
+        total.update(Path(os.path.relpath(path, base)).as_posix().encode() + b"\0")
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()

@@ -88,6 +88,19 @@ def test_another_text_of_a_profiles_file_makes_its_chapters_stale(root: Path) ->
     assert records.stale(place, "01_second") is None
 
 
+def test_other_photographs_of_a_profiles_file_make_its_chapters_stale(
+    root: Path, tmp_path: Path
+) -> None:
+    mine, photos = root / "mine.json", tmp_path / "elsewhere"
+    mine.write_text(dataclasses.replace(profiles.load("smoke"), photos=str(photos)).to_json())
+    reproduce(str(mine), ["1"], root=root, report=lambda _: None)
+    place = layout(str(mine), root)
+    assert records.stale(place, "01_second") is None
+    photos.mkdir()
+    (photos / "manifest.json").write_text("{}")
+    assert records.stale(place, "01_second") == "other photographs are prepared"
+
+
 def test_other_packages_make_a_chapter_stale_and_another_build_does_not(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

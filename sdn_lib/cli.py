@@ -78,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--as-they-are", metavar="DIR", help="the same photographs, prepared without --facing"
     )
+    command.add_argument(
+        "--scores-only", action="store_true", help="of photographs: keep no networks"
+    )
 
     command = add("generate")
     command.add_argument("folder", type=Path, help="where the pictures go; resumed when there")

@@ -89,7 +89,9 @@ def publish(options: argparse.Namespace) -> None:
     profile = _profile(options)
     from sdn_lib.experiments import showcase
 
-    print(showcase.publish(profile, options.attributes, options.as_they_are))
+    print(showcase.publish(
+        profile, options.attributes, options.as_they_are, networks=not options.scores_only
+    ))
 
 
 def generate(options: argparse.Namespace) -> None:

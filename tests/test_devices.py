@@ -272,7 +272,7 @@ def test_batches_are_read_ahead_in_order_and_all_of_them(device):
     for steps in (range(0), range(3, 4), range(5, 12)):
         task.asked.clear()
         batches = list(learning.loop._batches(task, SETTINGS, steps, devices.best()))
-        assert task.asked == list(steps) and len(batches) == len(steps)
+        assert sorted(task.asked) == list(steps) and len(batches) == len(steps)
         for step, batch in zip(steps, batches, strict=True):
             assert batch["x"].device.type == device.type
             torch.testing.assert_close(batch["x"].cpu(), Fit().sample(step, 0, 4)["x"])
@@ -281,9 +281,9 @@ def test_batches_are_read_ahead_in_order_and_all_of_them(device):
         batches = learning.loop._batches(task, SETTINGS, range(5, 12), devices.best())
         next(batches)
         until = time.monotonic() + 5
-        while len(task.asked) < 2 and time.monotonic() < until:
+        while len(task.asked) < 3 and time.monotonic() < until:
             time.sleep(0.01)
-        assert task.asked[:2] == [5, 6]
+        assert set(task.asked) >= {5, 6, 7}
         batches.close()
 
 

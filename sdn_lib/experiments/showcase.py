@@ -49,17 +49,25 @@ def folder_of(profile: Profile) -> Path:
 
 
 def publish(
-    profile: Profile, attributes: str | Path | None = None, as_they_are: str | None = None
+    profile: Profile,
+    attributes: str | Path | None = None,
+    as_they_are: str | None = None,
+    networks: bool = True,
 ) -> Path:
     """Measure the profile's students, paint its captions, keep both and the networks.
 
     Of painted birds the scores are `evaluation.evaluate`'s; of photographs `impartial.evaluate`'s,
     the gaps, and `held_back.readings`. With `as_they_are`, a folder of the same photographs of
-    which none was mirrored, another student is trained on those, see `both_ways`. Returns the
-    folder; SDNError where it has no `captions.txt`, or where embeddings came with the photographs.
+    which none was mirrored, another student is trained on those, see `both_ways`. Without
+    `networks`, which may be too large to ship, no reader is compared and none is kept, but the
+    profile. Returns the folder; SDNError where it has no `captions.txt`, or where embeddings came
+    with the photographs.
     """
-    if profile.photos is None and (attributes or as_they_are):
-        raise SDNError("attributes and photographs as they are go with photographs: leave them out")
+    if profile.photos is None and (attributes or as_they_are or not networks):
+        raise SDNError(
+            "attributes, photographs as they are and scores alone go with photographs: leave them "
+            "out"
+        )
     folder = folder_of(profile)
     captions, circumstances = read_own_captions(profile), _circumstances()
     if has_embeddings(profile):
@@ -79,7 +87,8 @@ def publish(
     if as_they_are:
         both_ways.same_photographs(profile, as_they_are)  # before hours of training
     report = impartial.evaluate(profile, attributes=attributes)
-    report["held_back"] = held_back.readings(profile)
+    if networks:
+        report["held_back"] = held_back.readings(profile)
     report["nearest_kind"] = nearest_kind(profile)
     found = {name: runs.get(name, profile) for name in (*KEPT, "judge_text")}
     report["trainings"] = {
@@ -93,7 +102,10 @@ def publish(
         report["facing"] = both_ways.distances(profile, as_they_are, rivals)
     report["gaps"] = gaps(profile, students)
     _paint(students, found, captions, folder)
-    runs.keep({name: found[name] for name in KEPT}, folder)
+    if networks:
+        runs.keep({name: found[name] for name in KEPT}, folder)
+    else:
+        files.write_text(folder / "profile.json", profile.to_json() + "\n")
     files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
     files.write_json(folder / "evaluation.json", report | circumstances)
     return folder

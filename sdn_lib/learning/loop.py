@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sdn_lib import devices, fast, processes
+from sdn_lib import devices, fast, machine, processes
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError
 from sdn_lib.learning import checkpoints, log
@@ -36,7 +36,7 @@ class Task(nn.Module):
     """What `fit` trains: a module whose forward pass returns losses.
 
     `size` samples; `sample(step, seed, batch)` returns the tensors of one batch as a dict, drawn
-    from nothing but its arguments, on the CPU, perhaps in a thread beside the training's;
+    from nothing but its arguments, on the CPU, perhaps in several threads beside the training's;
     `forward(**tensors)` returns LayerLosses. `divisible` says whether the loss of a batch is the
     mean over its parts, so that several processes may share it. `frozen` networks go with the task
     to its device and are no part of its checkpoint.
@@ -219,8 +219,8 @@ class _Training:
             self.saved = self.step
 
 
-AHEAD = 2
-"""Batches that are read while an accelerator is at work."""
+READERS = 8
+"""Threads that read batches while an accelerator is at work, at most one a processor."""
 
 
 def _batches(
@@ -228,7 +228,7 @@ def _batches(
 ) -> Iterator[dict[str, Tensor]]:
     """Yield this process's part of each step's batch, on the device.
 
-    For an accelerator a thread reads ahead, into pinned memory where CUDA copies from there.
+    For an accelerator threads read ahead, into pinned memory where CUDA copies from there.
     """
     seed = config.seed if config.streams == "labelled" else Numbered(config.seed)
     rank, world = processes.rank(), processes.count()
@@ -244,9 +244,11 @@ def _batches(
     if device.type == "cpu":
         yield from map(read, steps)
         return
-    with ThreadPoolExecutor(1) as reader:
-        waiting = deque(reader.submit(read, step) for step in steps[:AHEAD])
-        for later in (*steps[AHEAD:], *[None] * AHEAD):
+    readers = min(READERS, machine.cores())
+    ahead = readers + 1
+    with ThreadPoolExecutor(readers) as reader:
+        waiting = deque(reader.submit(read, step) for step in steps[:ahead])
+        for later in (*steps[ahead:], *[None] * ahead):
             if not waiting:
                 return
             parts = waiting.popleft().result()

@@ -156,6 +156,21 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
         showcase.stored(report.profile)
 
 
+def test_networks_too_large_to_ship_leave_their_profile(report, tmp_path, monkeypatch, folder):
+    monkeypatch.setattr(profiles, "ROOT", tmp_path)
+    kept = tmp_path / "results" / report.profile.name
+    kept.mkdir(parents=True)
+    (kept / "captions.txt").write_text("a red bird\na blue bird\n")
+    showcase.publish(report.profile, folder, networks=False)
+    strips = {f"painted-{name}.png" for name in runs.STUDENTS}
+    files = {"captions.txt", "data.json", "evaluation.json", "profile.json"}
+    assert {path.name for path in kept.iterdir()} == strips | files
+    assert profiles.load(kept / "profile.json") == report.profile
+    found, captions, painted = showcase.stored(report.profile)
+    assert len(captions) == 2 and set(painted) == set(runs.STUDENTS)
+    assert "held_back" not in found and set(found["gaps"]) == {"untrained", *runs.STUDENTS}
+
+
 def test_the_networks_that_ship_are_those_of_their_profile(monkeypatch):
     p = profiles.load("birds64")
     shipped = showcase.shipped(p)

@@ -16,6 +16,7 @@ import numpy as np
 import record
 import torch
 from bench_training import COMPILED, Case, measure, multiply_adds, rates, stepper
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from sdn_lib import runs
@@ -74,7 +75,10 @@ def where_time_goes(case: Case, steps: int = 3, most: int = 12) -> list[dict]:
     def cost(event) -> float:
         return event.self_device_time_total if on_gpu else event.self_cpu_time_total
 
-    events = sorted(profiler.key_averages(), key=cost, reverse=True)
+    # A GPU's kernels alone: the operations that launched them hold the same time once more.
+    where = DeviceType.CUDA if on_gpu else DeviceType.CPU
+    events = [event for event in profiler.key_averages() if event.device_type == where]
+    events.sort(key=cost, reverse=True)
     total = sum(cost(event) for event in events)
     return [
         {"kernel": f"`{event.key[:60]}`", "ms a step": cost(event) / 1e3 / steps,

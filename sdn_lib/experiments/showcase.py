@@ -258,15 +258,24 @@ def stored(profile: Profile) -> tuple[dict[str, Any], list[str], dict[str, np.nd
     if not (folder / "evaluation.json").exists():
         return None
     report = files.read_json(folder / "evaluation.json", REMEDY)
-    captions = read_own_captions(profile)
+    names = (*runs.STUDENTS, *[both_ways.FOLDER] * ("facing" in report))
+    return report, read_own_captions(profile), read_painted(profile, names)
+
+
+def read_painted(profile: Profile, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return what students painted of the profile's captions: {student: uint8 (n, h, w, 3)}.
+
+    Raises SDNError where a strip is damaged, or does not fit the captions.
+    """
+    folder, count = folder_of(profile), len(read_own_captions(profile))
     painted = {}
-    for name in (*runs.STUDENTS, *[both_ways.FOLDER] * ("facing" in report)):
+    for name in names:
         path = folder / f"painted-{name}.png"
         try:
             strip = np.asarray(Image.open(path).convert("RGB"))
         except OSError as error:
             raise SDNError(f"{path} cannot be read ({error}): {REMEDY}") from None
-        if strip.shape[1] != len(captions) * strip.shape[0]:
-            raise SDNError(f"{path} does not hold {len(captions)} pictures: {REMEDY}")
-        painted[name] = np.stack(np.split(strip, len(captions), axis=1))
-    return report, captions, painted
+        if strip.shape[1] != count * strip.shape[0]:
+            raise SDNError(f"{path} does not hold {count} pictures: {REMEDY}")
+        painted[name] = np.stack(np.split(strip, count, axis=1))
+    return painted

@@ -184,6 +184,21 @@ def test_the_networks_that_ship_are_those_of_their_profile(monkeypatch):
         assert not runs.first_difference(run.config["settings"], expected), name
 
 
+def test_what_the_wider_students_painted_is_whole():
+    p = profiles.load("birds64")
+    larger = profiles.load(profiles.ROOT / "results" / "birds128" / "profile.json")
+    wide = {"data__size": 128, "network__width": 1.0, "network__fc_width": 2048}
+    assert larger == profiles.load("birds64", name="birds128", photos="data/birds-128", **wide)
+    assert showcase.read_own_captions(larger) == showcase.read_own_captions(p)
+    for pictures in showcase.read_painted(larger, ("stage_one", "stage_two")).values():
+        assert pictures.shape == (20, 128, 128, 3)
+    record = json.loads((showcase.folder_of(larger) / "trainings.json").read_text())
+    finished = {name for name, run in record["trainings"].items() if run["finished"]}
+    assert finished == {"teacher", "text", "judge_text", "stage_one", "stage_two"}
+    for name, run in record["trainings"].items():
+        assert (name in finished) == (run["steps"] == getattr(larger, name).steps), name
+
+
 def test_what_judging_needs_is_read_before_anything_is_trained(tmp_path, folder, monkeypatch):
     def never(*_):
         raise AssertionError("a network was asked for")

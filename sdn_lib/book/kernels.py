@@ -22,6 +22,18 @@ UNSET = (
     "JUPYTER_PREFER_ENV_PATH",
 )  # fmt: skip
 
+# As ipykernel_launcher does it; but a port that another process took is told in one line.
+LAUNCH = """
+import sys
+del sys.path[0]  # the working directory
+import zmq
+from ipykernel import kernelapp
+try:
+    kernelapp.launch_new_instance()
+except zmq.ZMQError as error:
+    sys.exit(f"a kernel could not open its ports ({error})")
+"""
+
 
 @contextmanager
 def kernel_environment(root: Path, share: int = 1) -> Iterator[None]:
@@ -31,7 +43,7 @@ def kernel_environment(root: Path, share: int = 1) -> Iterator[None]:
     its part of the processors.
     """
     folder = root / "_build" / "jupyter"
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    command = [sys.executable, "-c", LAUNCH, "-f", "{connection_file}"]
     command += ["--log-level=CRITICAL"]
     spec = {"argv": command, "display_name": "Python 3", "language": "python"}
     files.write_json(folder / "kernels" / "python3" / "kernel.json", spec)

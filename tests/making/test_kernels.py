@@ -35,7 +35,7 @@ def test_a_kernel_that_dies_is_a_failed_chapter(root: Path) -> None:
 
 @pytest.mark.parametrize("taken", [1, 2, 3])
 def test_a_kernel_whose_port_is_taken_starts_anew(
-    root: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, taken: int
 ) -> None:
     ports, free, asked = LocalPortCache.instance(), LocalPortCache.find_available_port, []
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -54,6 +54,9 @@ def test_a_kernel_whose_port_is_taken_starts_anew(
             with pytest.raises(ChapterError, match="Kernel died before replying"):
                 run(root)
     assert len(asked) == min(taken + 1, KERNEL_STARTS) * PORTS_OF_A_KERNEL
+    said = capfd.readouterr().err
+    assert said.count("a kernel could not open its ports (Address already in use") == taken
+    assert "Traceback" not in said
 
 
 def test_the_kernel_is_this_interpreter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -393,6 +393,22 @@ def test_what_the_exercises_on_photographs_say_is_so(records: dict[str, dict]) -
     assert 0.3 < found["c08_differ_share"] < 0.8
 
 
+def test_what_the_text_says_of_a_teacher_under_more_noise_is_so() -> None:
+    p = profiles.load("birds64")
+    noisier = profiles.load("birds64", name="birds64-noisier", teacher__noise=0.5)
+    folder, published = showcase.folder_of(noisier), showcase.stored(p)
+    assert profiles.load(folder / "profile.json") == noisier
+    assert showcase.read_own_captions(noisier) == showcase.read_own_captions(p)
+    assert published is not None
+    judged = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    assert judged["protocol"]["data"] == published[0]["protocol"]["data"]
+    less, more = (found["scores"]["stage_two"] for found in (published[0], judged))
+    assert more["kernel"][1] > less["kernel"][2], "farther, and the intervals do not meet"
+    assert more["colour"][0] > less["colour"][0] > more["colour"][1]
+    assert more["r_precision"][0] < less["r_precision"][0]
+    assert less["r_precision"][1] < more["r_precision"][2]
+
+
 def test_what_the_text_says_of_photographs_is_so() -> None:
     published = showcase.stored(profiles.load("birds64"))
     assert published is not None

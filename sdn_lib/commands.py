@@ -89,9 +89,8 @@ def publish(options: argparse.Namespace) -> None:
     profile = _profile(options)
     from sdn_lib.experiments import showcase
 
-    print(showcase.publish(
-        profile, options.attributes, options.as_they_are, networks=not options.scores_only
-    ))
+    networks = not options.scores_only
+    print(showcase.publish(profile, options.attributes, options.as_they_are, networks))
 
 
 def generate(options: argparse.Namespace) -> None:

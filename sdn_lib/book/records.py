@@ -26,6 +26,7 @@ STORED = {
         "*/painted-*.png",
     ),
     "first_steps": ("benchmarks/first_steps.json",),
+    "gpu.json": ("benchmarks/gpu.json",),
 }  # fmt: skip
 """{a word in the code of chapters: the figures of record, under results/, that they may read}."""
 

@@ -63,9 +63,14 @@ def test_figures_of_record_make_those_stale_that_may_read_them(root: Path) -> No
         path.unlink()
 
 
-def test_the_stored_first_steps_make_those_stale_that_name_them(root: Path) -> None:
-    place, path = layout("smoke", root), root / "results/benchmarks/first_steps.json"
-    edit(root, 2, "# as in first_steps")
+@pytest.mark.parametrize(
+    ("word", "name"), [("first_steps", "first_steps.json"), ("gpu.json", "gpu.json")]
+)
+def test_stored_benchmarks_make_those_stale_that_name_them(
+    root: Path, word: str, name: str
+) -> None:
+    place, path = layout("smoke", root), root / "results/benchmarks" / name
+    edit(root, 2, f"# as in {word}")
     run(root, chapters=None)
     path.parent.mkdir(parents=True)
     path.write_text("{}")

@@ -82,10 +82,10 @@ birds64 flowers64: setup
 	  $(BIN)/sdn evaluate --profile $@ --json _build/$@/evaluation.json $${at:+--attributes $$at}
 	$(BIN)/sdn reproduce --profile $@ --chapters 8
 
-# The paper's experiment at its own size. Given again, it goes on where it was stopped.
+# The paper's experiment at its own size. Run again, it goes on where it stopped.
 birds flowers: setup
-	$(BIN)/python -m pip install --quiet --editable '.[metrics]'
-	$(BIN)/python data_scripts/fetch_$@.py data/raw/$@
+	$(BIN)/python -m pip install --quiet --editable '.[data,metrics]'
+	$(BIN)/python data_scripts/fetch_$@.py data/raw/$@ $(if $(PARTS),--parts $(PARTS))
 	test -f data/$@-224/manifest.json || \
 	  $(BIN)/python data_scripts/prepare.py $@ data/raw/$@ data/$@-224 --size 224
 	test -f data/weights/vgg19.safetensors || \

@@ -38,7 +38,7 @@ def painted(images: int, processes: int) -> list[dict]:
 
 def loaded(batch: int = 64) -> list[dict]:
     """Return images read from the prepared form a second, as float tensors in random batches."""
-    data = runs.painted(profiles.load("cpu").data)
+    data = runs.dataset(profiles.load("cpu"))
     rows = np.random.default_rng(0).permutation(data.indices("train"))[: 64 * batch]
 
     def read() -> None:

@@ -40,7 +40,7 @@ class Teacher(nn.Module):
         activations = [image]
         x = (image - self.mean) / self.std
         for block in self.blocks:
-            for conv in block:
+            for conv in block.children():
                 x = F.relu(conv(x))
                 activations.append(x)
             x = F.avg_pool2d(x, 2)

@@ -87,10 +87,16 @@ def evaluate(options: argparse.Namespace) -> None:
 def publish(options: argparse.Namespace) -> None:
     """Measure a profile, keep it and its networks in results/."""
     profile = _profile(options)
-    from sdn_lib.experiments import showcase
+    from sdn_lib import files, show
+    from sdn_lib.experiments import publishing
 
     networks = not options.scores_only
-    print(showcase.publish(profile, options.attributes, options.as_they_are, networks))
+    folder = publishing.publish(profile, options.attributes, options.as_they_are, networks)
+    if profile.photos is None:
+        figure = show.rows_figure(*publishing.unseen(profile))
+        with files.writing(folder / "unseen_species.png") as partial:
+            figure.savefig(partial, format="png", dpi=100)
+    print(folder)
 
 
 def generate(options: argparse.Namespace) -> None:
@@ -136,7 +142,7 @@ def sample(options: argparse.Namespace) -> None:
         for remark in remarks(caption):
             _note(f"caption {quoted(caption)}: {remark}")
 
-    student, encoder = showcase.painter(options.run, profile, _note)
+    student, encoder = showcase.painting_networks(options.run, profile, _note)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CaptionWarning)  # noted above
         pictures = runs.paint(student, encoder, captions)

@@ -91,7 +91,8 @@ class DataConfig(Config):
     def folder(self) -> Path:
         """Where this data set is cached in the prepared form; SDNError without a checkout."""
         counts = f"{self.species}x{self.images_per_species}x{self.captions}"
-        return project() / "data" / f"painted_birds-{self.size}-{counts}-seed{self.seed}"
+        tested = "" if self.test_species == 700 else f"-test{self.test_species}"
+        return project() / "data" / f"painted_birds-{self.size}-{counts}-seed{self.seed}{tested}"
 
 
 @dataclass(frozen=True)

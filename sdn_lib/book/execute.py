@@ -103,7 +103,7 @@ def run_chapter(place: Layout, name: str, values: Mapping[str, Any], workers: in
     target.parent.mkdir(parents=True, exist_ok=True)
     for old in (place.record(name), failed, partial):
         old.unlink(missing_ok=True)
-    origin = fingerprints(place, name, values)
+    origin, code = fingerprints(place, name, values), git_state(place.root)
     started, began = datetime.now(UTC), time.perf_counter()
     with peak_memory() as memory:
         executed = execute_notebook(place, source_path, partial, failed, values, f"chapter {name}")
@@ -128,7 +128,7 @@ def run_chapter(place: Layout, name: str, values: Mapping[str, Any], workers: in
         "workers": workers,
         "hardware": hardware(),
         "versions": versions(),
-        "git": git_state(place.root),
+        "git": code,
         "origin": origin,
         "numbers": numbers,
     }

@@ -93,8 +93,6 @@ def run_jobs(
     `workers` run at a time; with one, in this process and in their order. The first error stops
     what has not begun; a worker that is killed is an SDNError.
     """
-    if workers < 1:
-        raise SDNError(f"workers={workers} is below 1")
     workers = min(workers, max(1, len(jobs)))
     with kernel_environment(root, share=workers):
         if workers == 1:

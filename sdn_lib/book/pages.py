@@ -20,7 +20,9 @@ def fill(page: Path, values: Mapping[str, str]) -> str:
     lines: list[str] = []
     blocks: list[bool] = []
     for line in page.read_text(encoding="utf-8").splitlines():
-        mark, *words = line[2:].split() if line.startswith("% ") else ("",)
+        mark, *words = (line[2:].split() if line.startswith("% ") else []) or [""]
+        if mark in ("put", "if") and not words:
+            raise SDNError(f"{page} has an `% {mark}` without a name: give it one")
         if mark in ("put", "if") and words[-1] not in values:
             raise SDNError(f"{page} asks for {words[-1]!r}: {near(words[-1], values)}")
         if mark == "if":

@@ -179,7 +179,8 @@ def name_summaries(text: str) -> str:
         name = f"{first[2]}: {place}"
         seen[name] += 1
         told = place if seen[name] == 1 else f"{place}, {seen[name]}"
-        return re.sub(labels, rf'\1\2<span class="sdn-heard">: {told}</span>', whole)
+        heard = f'<span class="sdn-heard">: {told}</span>'
+        return re.sub(labels, lambda label: label[1] + label[2] + heard, whole)
 
     return _PLACES.sub(named, text)
 

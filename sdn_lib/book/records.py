@@ -22,8 +22,8 @@ from sdn_lib.machine import versions
 
 STORED = {
     "experiments": (
-        "ablation/*/*.*", "*/evaluation.json", "*/trainings.json", "*/data.json", "*/captions.txt",
-        "*/painted-*.png",
+        "ablation/*/*.*", "*/evaluation.json", "*/trainings.json", "*/timings.json", "*/data.json",
+        "*/captions.txt", "*/painted-*.png",
     ),
     "first_steps": ("benchmarks/first_steps.json",),
     "gpu.json": ("benchmarks/gpu.json",),
@@ -121,6 +121,7 @@ _RECORD = {
     "chapter": str,
     "title": str,
     "profile": str,
+    "seed": (int, type(None)),
     "parameters": dict,
     "started": str,
     "seconds": (int, float),

@@ -63,7 +63,7 @@ def rounding(profile: Profile) -> tuple[float, float]:
 
 def export_shipped(name: str, folder: Path) -> dict[str, int]:
     """Write the networks that ship with a profile of photographs into a folder, likewise."""
-    shipped = showcase.shipped(profiles.load(name))
+    shipped = showcase.shipped(profiles.load(name), ("text", *runs.STUDENTS))
     students = {key: shipped[key].model for key in runs.STUDENTS}
     return live.export(folder, shipped["text"].model, students)
 

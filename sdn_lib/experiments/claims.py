@@ -17,7 +17,7 @@ MEASURES: dict[str, tuple[str, int, Callable[[dict[str, Any]], float]]] = {
         "attribute accuracy", DIRECTION["accuracy"], lambda facts: facts["attributes"]["mean"]
     ),
     "frechet": ("Fréchet distance", DIRECTION["frechet"], lambda facts: facts["frechet"]),
-    "captions": (
+    "heterogeneous": (
         "heterogeneous gap", DIRECTION["heterogeneous"],
         lambda facts: facts["heterogeneous"]["pool5"][0],
     ),
@@ -73,10 +73,10 @@ CLAIMS = {
     "geometry": Claim(
         "3. The same, as the teacher's last layer sees it (no independent judge).",
         (
-            ("high", "pixels", "captions"),
-            ("full", "mid_low", "captions"),
-            ("high", "mid", "captions"),
-            ("high", "low", "captions"),
+            ("high", "pixels", "heterogeneous"),
+            ("full", "mid_low", "heterogeneous"),
+            ("high", "mid", "heterogeneous"),
+            ("high", "low", "heterogeneous"),
         ),
     ),
     "mid": Claim(

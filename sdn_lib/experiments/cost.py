@@ -79,8 +79,9 @@ def hours(profile: Profile, name: str) -> float:
     """Return the hours of a student's training, at SHARE of the card's rate in its precision."""
     training, n = getattr(profile, name), profile.network
     step = multiply_adds(
-        STAGE[name], n.depth, n.width, profile.data.size, n.fc_width, training.batch
-    )
+        STAGE[name], n.depth, n.width, profile.data.size, n.fc_width, training.batch,
+        training.captions_together,
+    )  # fmt: skip
     return training.steps * step / (SHARE * RATES[training.precision]) / 3600
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from sdn_lib import devices, files, runs
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments.examination import draw_exam, examined_rows
+from sdn_lib.experiments.protocol import code, protocol
 from sdn_lib.judging.distances import frechet_distance
 from sdn_lib.judging.evaluator import Evaluator, attribute_accuracy, chance_accuracy, predict
 from sdn_lib.judging.pictures import fine_power, periodicity, power_spectrum, structure
-from sdn_lib.judging.protocol import protocol
 from sdn_lib.judging.statistics import better
 from sdn_lib.profiles import Profile
 
@@ -31,6 +31,7 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
     """
     if profile.photos is not None:
         raise SDNError("photographs have no attributes to judge by: use experiments.impartial")
+    began = code()
     students = {name: runs.student(name, profile).model for name in names}
     data, rows = runs.dataset(profile), examined_rows(profile)
     train, columns = data.indices("train"), list(data.tables["attributes"])
@@ -56,6 +57,7 @@ def evaluate(profile: Profile, names: Sequence[str] = runs.STUDENTS) -> dict[str
     return {
         "runs": {name: summary(values) for name, values in scores.items()},
         "protocol": protocol(
+            began,
             data=data.checksum,
             split="test: species that no training picture shows",
             images=len(rows),

@@ -57,7 +57,8 @@ def readings(profile: Profile) -> dict[str, Any]:
     count = max(2, round(PART * len(known)))
     if len(known) < count + 2:
         raise SDNError(f"{len(known)} training kinds are too few to hold {count} back")
-    held = np.isin(kinds, draw.permutation(known)[:count])
+    apart = np.sort(draw.permutation(known)[:count]).tolist()
+    held = np.isin(kinds, apart)
     among = captions_to_choose_from(kinds[held])
     data = _without(whole, rows[held])
     lines, _ = whole.draw_captions(np.repeat(rows[~held], CAPTIONS), draw)
@@ -89,7 +90,7 @@ def readings(profile: Profile) -> dict[str, Any]:
         task = learning.TextTask(data, encoder, seen, naming)
         name = f"{settings.steps}{'-naming' * naming}"
         folder = profile.runs / FOLDER / name
-        runs.begin_training(folder, runs.expected_config("text", profile))
+        runs.begin_training(folder, {**runs.expected_config("text", profile), "held_back": apart})
         learning.fit(task, settings, folder, title=f"{FOLDER} {name}")
         encoder.calibrate([data.captions[row][0] for row in task.rows])
         value = score(encoder.encode(lines).numpy(), encoder.encode(asked).numpy())

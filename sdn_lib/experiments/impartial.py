@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sdn_lib import devices, runs
 from sdn_lib.data import prepared
 from sdn_lib.data.photographs.colours import names_colour, primary_colours
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments.evaluation import weights_of
+from sdn_lib.experiments.protocol import code, protocol
 from sdn_lib.judging import networks
 from sdn_lib.judging.distances import cubic_kernel, frechet_distance
 from sdn_lib.judging.probes import ridge_regression
-from sdn_lib.judging.protocol import protocol
 from sdn_lib.judging.scores import own_caption_nearest
 from sdn_lib.judging.statistics import interval
 from sdn_lib.profiles import Profile
@@ -66,19 +65,25 @@ def evaluate(
     """
     if profile.photos is None:
         raise SDNError(f"profile {profile.name!r} has no photographs: use experiments.evaluate")
-    data = runs.dataset(profile)
+    data, began = runs.dataset(profile), code()
     if len(np.unique(data.class_ids[data.indices("test")])) < 2:
         raise SDNError(f"{data.folder} has one kind to test on: judging compares two or more")
+    if attributes and data.manifest["source"].get("kind", "cub") != "cub":
+        raise SDNError(f"{data.folder} is not of CUB, whose attributes these are: leave them out")
     # What may be missing is read before hours of training.
     colours = None if attributes is None else primary_colours(attributes)
     judge = networks.efficientnet_network(JUDGE)
+    seed = profile.evaluation.seeds[0]
+    draw, rows = stream("questions", seed), data.indices("test")
+    (lines, _), kinds = data.draw_captions(rows, draw), data.class_ids[rows]
+    if colours and len(np.unique(kinds[_named(lines, kinds, colours)])) < 2:
+        raise SDNError(
+            f"captions of fewer than two test kinds of {data.folder} name their colour: leave "
+            "attributes out"
+        )
     students = {name: runs.student(name, profile).model for name in names}
     jury = Jury(profile, judge, colours)
-    seed = profile.evaluation.seeds[0]
-    draw = stream("questions", seed)
-    rows = data.indices("test")
-    lines, _ = data.draw_captions(rows, draw)
-    encoder, kinds = runs.get("text", profile).model, data.class_ids[rows]
+    encoder = runs.get("text", profile).model
     wrong = [lines[k] for k in _elsewhere(kinds, draw)]
     seen = {
         "real": jury.real,
@@ -99,6 +104,7 @@ def evaluate(
             {"of": a, "from": b} | jury.differences(answers[a], answers[b], level) for a, b in pairs
         ],
         "protocol": protocol(
+            began,
             data=data.checksum,
             split="test: kinds that no training photograph shows",
             pictures=len(rows),
@@ -161,8 +167,8 @@ class Jury:
         self.to_text = ridge_regression(seen, texts, 0.1 * len(seen))
         self.colours: list[str] = []
         if colours is not None:
-            self.colours, percents = colours
-            self.of_kind = percents.argmax(1)
+            self.colours, self.percents = colours
+            self.of_kind = self.percents.argmax(1)
             wanted = np.eye(len(self.colours))[self.of_kind[self.data.class_ids[train] - 1]]
             to_colour = ridge_regression(seen, wanted, 0.1 * len(seen))
             self.to_colour = lambda x: (to_colour(x) + wanted.mean(0)).argmax(1)
@@ -186,8 +192,7 @@ class Jury:
         found = {"seen": seen, "r_precision": nearest.astype(float)}
         if self.colours:
             wanted = self.of_kind[self.kinds - 1]
-            pairs = zip(lines, wanted, strict=True)
-            named = np.array([names_colour(line, self.colours[k]) for line, k in pairs])
+            named = _named(lines, self.kinds, (self.colours, self.percents))
             found["colour"] = np.where(named, self.to_colour(seen) == wanted, np.nan)
         return found
 
@@ -245,9 +250,17 @@ def captions_to_choose_from(kinds: np.ndarray) -> int:
     return min(AMONG, int(others) + 1)
 
 
-@torch.no_grad()
 def _painted(student: Any, encoder: Any, lines: list[str]) -> np.ndarray:
-    return np.stack(list(runs.to_uint8(runs.paint(student, encoder, lines))))
+    return runs.to_uint8(runs.paint(student, encoder, lines))
+
+
+def _named(
+    lines: Sequence[str], kinds: np.ndarray, colours: tuple[list[str], np.ndarray]
+) -> np.ndarray:
+    """Return, bool (n,), which captions name the primary colour of their kind."""
+    names, percents = colours
+    primary = percents.argmax(1)[kinds - 1]
+    return np.array([names_colour(line, names[k]) for line, k in zip(lines, primary, strict=True)])
 
 
 def _elsewhere(kinds: np.ndarray, draw: np.random.Generator) -> np.ndarray:

@@ -45,6 +45,6 @@ def loss_of(
 def equal_weights(task: RowTask, seed: int, batch: int) -> dict[str, float]:
     """Return weights that make every term of an unweighted loss begin as large as their mean."""
     losses = task(**task.sample(0, seed, batch))
-    values = {name.removesuffix("_seen"): float(loss) for name, loss in losses.items()}
+    values = {name: float(loss) for name, loss in losses.items()}
     mean = float(np.mean(list(values.values())))
     return {name: mean / value for name, value in values.items() if value > 0}

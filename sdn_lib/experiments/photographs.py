@@ -14,16 +14,19 @@ from torch import Tensor
 from sdn_lib import devices, files, runs
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
+from sdn_lib.experiments.protocol import code, protocol
 from sdn_lib.judging import networks, scores
 from sdn_lib.judging.distances import frechet_distance
 from sdn_lib.judging.pictures import structure
 from sdn_lib.judging.probes import ridge_regression
-from sdn_lib.judging.protocol import protocol
 from sdn_lib.learning.tasks import TeacherFeatures
 from sdn_lib.profiles import Profile
 from sdn_lib.progress import Progress
 
 PART = 256
+
+RANKED = 2000
+"""Pictures, at most, whose own caption is looked for."""
 
 
 def generate(profile: Profile, name: str, folder: str | Path) -> Path:
@@ -80,7 +83,7 @@ def score(
     `judging.networks`. Of the EfficientNets take `runs.pretrained.JUDGE`: the other one has taught
     the teachers of birds64 and flowers64. Raises SDNError when pictures are missing.
     """
-    folder, data = Path(folder), runs.dataset(profile)
+    folder, data, began = Path(folder), runs.dataset(profile), code()
     facts = _facts(folder, data)
     pairs = _captions(data)
     found = _pairwise(folder, data, lpips)
@@ -109,6 +112,7 @@ def score(
         "scores": found,
         "left_out": left_out,
         "protocol": protocol(
+            began,
             **facts,
             split="test",
             pictures=len(pairs),
@@ -121,7 +125,8 @@ def score(
             efficientnet=getattr(efficientnet, "about", None),
             lpips=getattr(lpips, "about", None),
             inception_score="10 splits of shuffled pictures, population standard deviation",
-            r_precision="1 right among 100 captions, 99 of other classes; see its docstring",
+            r_precision=f"of {min(len(pairs), RANKED):,} pictures, drawn: its own caption before "
+            "99 of other classes, by the profile's own teacher and text encoder",
             seed=seed,
         ),
     }
@@ -145,13 +150,15 @@ def _pairwise(
 
 
 def r_precision(
-    profile: Profile, folder: str | Path, among: int = 100, seed: int = 0, pictures: int = 2000
+    profile: Profile, folder: str | Path, among: int = 100, seed: int = 0
 ) -> float:
-    """Return how often a picture's own caption is the nearest of `among`, 99 of other classes.
+    """Return how often a picture's own caption is the nearest of `among`, others of other classes.
 
+    Of RANKED pictures, drawn, or of all where there are fewer; chance is 1 / among.
     Pictures are brought to the captions' space by ridge regression of caption embeddings on the
     teacher's pooled top layer, fitted on the real training pictures. The teacher takes part in
-    stage two, so compare students with care. See `judging.scores.r_precision`.
+    stage two, so compare students with care. See
+    `judging.scores.own_caption_nearest`.
     """
     data = runs.dataset(profile)
     teacher, encoder = runs.get("teacher", profile).model, runs.get("text", profile).model
@@ -172,12 +179,13 @@ def r_precision(
     regression = ridge_regression(x, y, 0.1 * len(x))
 
     pairs = _captions(data)
-    chosen = np.sort(draw.permutation(len(pairs))[:pictures])
+    chosen = np.sort(draw.permutation(len(pairs))[:RANKED])
     parts = _parts(Path(folder), len(pairs))
     made = np.concatenate([m[chosen[chosen // PART == at // PART] - at] for at, m in parts])
     classes = data.class_ids[[pairs[i][0] for i in chosen]]
     captions = texts([pairs[i] for i in chosen]) - y.mean(0)
-    return scores.r_precision(regression(looks(made)), captions, classes, draw, among)
+    nearest = scores.own_caption_nearest(regression(looks(made)), captions, classes, draw, among)
+    return float(nearest.mean())
 
 
 def _signed(pictures: np.ndarray) -> Tensor:

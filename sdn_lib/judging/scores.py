@@ -60,20 +60,6 @@ def kernel_inception_distance(real: np.ndarray, generated: np.ndarray, seed: int
     return float(metric.compute()[0])
 
 
-def r_precision(
-    pictures: np.ndarray,
-    captions: np.ndarray,
-    classes: np.ndarray,
-    draw: np.random.Generator,
-    among: int = 100,
-) -> float:
-    """Return how often a picture's own caption is the nearest of `among`, others of other classes.
-
-    The mean of `own_caption_nearest`; chance is 1 / among.
-    """
-    return float(own_caption_nearest(pictures, captions, classes, draw, among).mean())
-
-
 def own_caption_nearest(
     pictures: np.ndarray,
     captions: np.ndarray,

@@ -3,7 +3,7 @@ from sdn_lib.learning import checkpoints, log
 from sdn_lib.learning.loop import Task, fit, ran_in
 from sdn_lib.learning.photograph_task import PhotographTask
 from sdn_lib.learning.schedule import batch_indices, larger_batch, learning_rate
-from sdn_lib.learning.tasks import AttributeTask, DistillationTask, TeacherFeatures, images
+from sdn_lib.learning.tasks import AttributeTask, DistillationTask, TeacherFeatures
 from sdn_lib.learning.text_task import TextTask, view
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "batch_indices",
     "checkpoints",
     "fit",
-    "images",
     "larger_batch",
     "learning_rate",
     "log",

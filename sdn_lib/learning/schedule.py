@@ -25,7 +25,7 @@ def batch_indices(size: int, batch: int, step: int, seed: int) -> np.ndarray:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the learning rate of a step: a tenth of linear warm-up, then half a cosine to zero."""
+    """Return a step's learning rate: constant, or a tenth of warm-up, then half a cosine."""
     if config.schedule == "constant":
         return config.learning_rate
     warm = max(1, config.steps // 10)

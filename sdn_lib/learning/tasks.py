@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -94,7 +95,8 @@ class TeacherFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (batch, 4 x channels of pool5)."""
-        return devices.average_cells(self.teacher(images)["pool5"], 2).flatten(1)
+        (_, top), = deque(self.teacher.walk(images), maxlen=1)
+        return devices.average_cells(top, 2).flatten(1)
 
 
 class DistillationTask(Task):

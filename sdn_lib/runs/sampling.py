@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sdn_lib import devices, files
+from sdn_lib.errors import SDNError
 from sdn_lib.text import CharCNNRNN
 
 BATCH = 128
@@ -65,3 +66,17 @@ def write_strip(path: Path, pictures: Tensor) -> None:
     """Write pictures (count, 3, size, size), 0..1, side by side as a PNG, whole or not at all."""
     with files.writing(path) as partial:
         sheet_of(pictures, len(pictures), 1).save(partial, format="PNG", optimize=True)
+
+
+def read_strip(path: Path, count: int, remedy: str) -> np.ndarray:
+    """Return the pictures of a strip, uint8 (count, size, size, 3), as `write_strip` wrote it.
+
+    Raises SDNError, with the remedy, where it is missing, damaged, or of another count.
+    """
+    try:
+        strip = np.asarray(Image.open(path).convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise SDNError(f"{path} cannot be read ({error}): {remedy}") from None
+    if strip.shape[1] != count * strip.shape[0]:
+        raise SDNError(f"{path} does not hold {count} pictures: {remedy}")
+    return np.stack(np.split(strip, count, axis=1))

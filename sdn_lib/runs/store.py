@@ -241,8 +241,15 @@ def _train(name: str, profile: Profile) -> Run:
 def keep(found: Mapping[str, Run], folder: Path, also: Sequence[str] = ()) -> None:
     """Copy runs into `folder`, each into a folder of its name, with files that some have `also`.
 
-    The weights come last, and old ones go first: no run has the settings of another.
+    The weights come last, and old ones go first: no run has the settings of another. Raises
+    SDNError, before anything is written, for a run that was not trained here.
     """
+    for name, run in found.items():
+        if not (run.folder / FILES[-1]).is_file():
+            raise SDNError(
+                f"{name} of {run.folder} is {run.how} and not trained here: it cannot be kept, so "
+                "use --scores-only"
+            )
     for name, run in found.items():
         if run.folder == folder / name:
             continue

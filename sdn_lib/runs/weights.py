@@ -168,7 +168,10 @@ def read_state_dict(path: str | Path) -> list[tuple[Tensor, Tensor]]:
         bias = state.get(f"features.{number}.bias")
         if bias is None:
             raise SDNError(f"{path} has no 'features.{number}.bias'")
-        pairs.append((state[f"features.{number}.weight"], bias))
+        pair = state[f"features.{number}.weight"], bias
+        if not all(isinstance(value, Tensor) for value in pair):
+            raise SDNError(f"{path}: features.{number} holds something else than tensors")
+        pairs.append(pair)
     return pairs
 
 

@@ -14,7 +14,7 @@ from sdn_lib.show.charts import (
 )
 from sdn_lib.show.explorer import Explorer
 from sdn_lib.show.frames import Control, Frame, Panel
-from sdn_lib.show.gallery import Gallery, compare_rows, image_grid
+from sdn_lib.show.gallery import Gallery, compare_rows, image_grid, rows_figure
 from sdn_lib.show.live import PaintBox
 from sdn_lib.show.maps import activation_maps
 from sdn_lib.show.mirror import symmetry_diagram
@@ -44,6 +44,7 @@ __all__ = [
     "moving_average",
     "prompt_builder",
     "row_scores",
+    "rows_figure",
     "step_scrubber",
     "symmetry_diagram",
     "table",

@@ -58,7 +58,7 @@ def as_activation(values: Any, name: str) -> np.ndarray:
 
 
 def strongest(activation: np.ndarray, count: int) -> np.ndarray:
-    """Return the indices of the `count` channels with the largest mean, largest first.
+    """Return the indices of the `count` channels with the largest mean size, largest first.
 
     activation: (C, H, W). Ties keep the network's own order, so the choice never depends on luck.
     """

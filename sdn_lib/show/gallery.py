@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from sdn_lib.errors import SDNError
 from sdn_lib.show.arrays import as_images
@@ -99,6 +101,22 @@ def compare_rows(rows: Mapping[str, Any], captions: Sequence[str] | None = None)
         narrow *= max(1, 4 // narrow)
     lines = deep + (captions is not None)
     return Gallery("sdn-samples", cells, columns=count, rows=lines, narrow=max(2, narrow))
+
+
+def rows_figure(rows: Mapping[str, Any], captions: Sequence[str]) -> Figure:
+    """Return the pictures of `compare_rows` as a figure: for a file that no page shows."""
+    pictures = {label: as_images(images, f"row {label!r}") for label, images in rows.items()}
+    count = len(captions)
+    figure = Figure(figsize=(1.5 * count + 1, 1.5 * len(rows) + 2), layout="constrained")
+    axes = figure.subplots(len(rows), count, squeeze=False)
+    for place, caption in zip(axes[0], captions, strict=True):
+        place.set_title(textwrap.fill(caption, 20), fontsize=9)
+    for line, (label, of) in zip(axes, pictures.items(), strict=True):
+        line[0].set_ylabel(label, fontsize=11)
+        for place, picture in zip(line, of, strict=True):
+            place.imshow(picture)
+            place.set(xticks=[], yticks=[], frame_on=False)
+    return figure
 
 
 def _cell(picture: np.ndarray, alt: str, label: str) -> str:

@@ -53,6 +53,12 @@ def tar_of(files, extra=(), mode="w:gz"):
     return out.getvalue()
 
 
+def flipped(content):
+    """The content with its middle byte flipped."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
 def zip_of(files):
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as zipped:
@@ -388,6 +394,7 @@ def zip_link():
         (tar_of(BIRDS)[:-4], "damaged or cut short"),
         (tar_of(BIRDS, mode="w")[:50_000], "damaged or cut short"),
         (zip_of(BIRDS)[:-20_000], "damaged or cut short"),
+        (flipped(tar_of(BIRDS, mode="w:xz")), "damaged or cut short"),
         (tar_of(BIRDS)[:-8] + bytes(8), "cannot be unpacked: CRC"),
         (b"<html>no</html>", "damaged or cut short"),
         (b"", "damaged or cut short"),

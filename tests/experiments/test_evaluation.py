@@ -6,11 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from sdn_lib import experiments, files, profiles, runs
+from sdn_lib import experiments, files, profiles, runs, show
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import evaluation, showcase, trainings
+from sdn_lib.experiments import evaluation, publishing, showcase, trainings
 
 
 def test_evaluation_reports_scores_spread_and_protocol(p):
@@ -82,19 +81,19 @@ def test_stored_trainings_are_the_profiles_or_those_that_ship(p, home):
 def test_painted_birds_are_published_whole(p, home):
     folder = home / "results" / p.name
     with pytest.raises(SDNError, match=r"captions\.txt is missing"):
-        showcase.publish(p)
+        publishing.publish(p)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "captions.txt").write_text("a red owl\na small blue duck on the water\n")
-    assert showcase.publish(p) == folder
+    assert publishing.publish(p) == folder
     report, captions, painted = showcase.stored(p)
     assert report == experiments.stored_evaluation(p) and set(report["runs"]) >= set(runs.STUDENTS)
-    assert {"hardware", "versions", "commit", "dirty"} <= set(report)
+    assert {"hardware", "versions", "commit", "dirty"} <= set(report["protocol"])
     assert captions == ["a red owl", "a small blue duck on the water"]
     assert {name: pictures.shape for name, pictures in painted.items()} == dict.fromkeys(
         runs.STUDENTS, (2, p.data.size, p.data.size, 3)
     )
-    with Image.open(folder / "unseen_species.png") as picture:
-        assert picture.size == (1000, 800)
+    figure = show.rows_figure(*publishing.unseen(p))
+    assert (figure.get_size_inches() * 100).tolist() == [1000, 800]
     kept = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     for name in runs.NAMES:
         assert {f"{name}/{part}" for part in runs.store.FILES} <= kept
@@ -102,7 +101,7 @@ def test_painted_birds_are_published_whole(p, home):
         config = json.loads((folder / name / "config.json").read_text())
         assert config["name"] == name
     before = {name: (folder / name).stat().st_mtime_ns for name in kept}
-    assert showcase.publish(p) == folder
+    assert publishing.publish(p) == folder
     after = {name: (folder / name).stat().st_mtime_ns for name in kept}
     changed = {name for name in kept if before[name] != after[name]}
     assert changed >= {"evaluation.json"}

@@ -15,7 +15,7 @@ from small_photographs import CLASSES, EACH, prepare, profile_of
 from sdn_lib import experiments, learning, profiles, runs
 from sdn_lib.data.photographs import colours
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import held_back, impartial, showcase
+from sdn_lib.experiments import held_back, impartial, publishing, showcase
 
 NAMES = ("blue", "grey", "red")
 
@@ -119,10 +119,10 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
     kept = tmp_path / "results" / report.profile.name
     assert showcase.stored(report.profile) is None
     with pytest.raises(SDNError, match="captions.txt"):
-        showcase.publish(report.profile, folder)
+        publishing.publish(report.profile, folder)
     kept.mkdir(parents=True)
     (kept / "captions.txt").write_text("a red bird\na blue bird\n")
-    assert showcase.publish(report.profile, folder) == kept
+    assert publishing.publish(report.profile, folder) == kept
     monkeypatch.setattr(runs, "dataset", None)
     found, captions, painted = showcase.stored(report.profile)
     assert captions == ["a red bird", "a blue bird"] and set(painted) == set(runs.STUDENTS)
@@ -161,7 +161,7 @@ def test_networks_too_large_to_ship_leave_their_profile(report, tmp_path, monkey
     kept = tmp_path / "results" / report.profile.name
     kept.mkdir(parents=True)
     (kept / "captions.txt").write_text("a red bird\na blue bird\n")
-    showcase.publish(report.profile, folder, networks=False)
+    publishing.publish(report.profile, folder, networks=False)
     strips = {f"painted-{name}.png" for name in runs.STUDENTS}
     files = {"captions.txt", "data.json", "evaluation.json", "profile.json"}
     assert {path.name for path in kept.iterdir()} == strips | files
@@ -192,7 +192,7 @@ def test_what_the_wider_students_painted_is_whole():
     assert showcase.read_own_captions(larger) == showcase.read_own_captions(p)
     for pictures in showcase.read_painted(larger, ("stage_one", "stage_two")).values():
         assert pictures.shape == (20, 128, 128, 3)
-    record = json.loads((showcase.folder_of(larger) / "trainings.json").read_text())
+    record = json.loads((showcase.folder_of(larger) / "timings.json").read_text())
     finished = {name for name, run in record["trainings"].items() if run["finished"]}
     assert finished == {"teacher", "text", "judge_text", "stage_one", "stage_two"}
     for name, run in record["trainings"].items():
@@ -210,11 +210,16 @@ def test_what_judging_needs_is_read_before_anything_is_trained(tmp_path, folder,
     (tmp_path / "attributes.txt").write_bytes((folder / "attributes.txt").read_bytes())
     with pytest.raises(SDNError, match="class_attribute_labels_continuous.txt"):
         impartial.evaluate(p, attributes=tmp_path)
+    data = runs.dataset(p)
+    source = {"source": data.manifest["source"] | {"kind": "flowers"}}
+    with monkeypatch.context() as patched, pytest.raises(SDNError, match="is not of CUB"):
+        patched.setattr(runs, "dataset", lambda _: dataclasses.replace(data, manifest=source))
+        impartial.evaluate(p, attributes=folder)
     monkeypatch.setattr(showcase, "read_own_captions", lambda profile: ["a red bird"])
     with pytest.raises(SDNError, match="class_attribute_labels_continuous.txt"):
-        showcase.publish(p, tmp_path)
+        publishing.publish(p, tmp_path)
     with pytest.raises(SDNError, match="nowhere is no prepared data set"):
-        showcase.publish(p, folder, str(tmp_path / "nowhere"))
+        publishing.publish(p, folder, str(tmp_path / "nowhere"))
 
     def missing(variant):
         raise SDNError("install the extra metrics")

@@ -30,6 +30,9 @@ STATUS, SPEED = BOOK / "status.md", BOOK / "speed.md"
         ("% if nothing\n% end\n", "page.md asks for 'nothing'"),
         ("% if one\n", "without an `% end`"),
         ("% end\n", "without an `% if`"),
+        ("% put\n", "an `% put` without a name"),
+        ("% if\n% end\n", "an `% if` without a name"),
+        ("% \nhere\n", "% \nhere\n"),
     ],
 )
 def test_marks_of_a_page_are_filled(tmp_path: Path, text: str, filled: str) -> None:

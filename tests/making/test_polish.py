@@ -95,6 +95,8 @@ def test_what_hides_something_says_what() -> None:
         ("Solution", ": Exercise 5.1"),
     ]
     assert "Toggle hidden" not in text and "<summary>Plain</summary>" in text
+    text = polish.name_summaries(rf"<h2>Size of \(\ell_1\)</h2>{code}")
+    assert r'<span class="sdn-heard">: Size of \(\ell_1\)</span>' in text
 
 
 def test_a_source_is_downloaded() -> None:

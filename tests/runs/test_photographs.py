@@ -13,7 +13,7 @@ from small_photographs import SIZE, prepare, profile_of
 from sdn_lib import experiments, files, learning, profiles, runs
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import showcase
+from sdn_lib.experiments import publishing, showcase
 from sdn_lib.learning import checkpoints
 from sdn_lib.runs import weights
 from sdn_lib.teacher import Teacher
@@ -63,6 +63,9 @@ def test_text_and_both_stages_train_and_load(p):
 def test_the_teacher_is_the_converted_file(p, teacher_file):
     run = runs.get("teacher", p)
     assert run.how == "converted" and run.config["file"] == "vgg11.pth"
+    with pytest.raises(SDNError, match="is converted and not trained here: .*--scores-only"):
+        runs.keep({"teacher": run}, teacher_file.parent / "kept")
+    assert not (teacher_file.parent / "kept").exists()
     deeper = dataclasses.replace(p.network, depth=13)
     with pytest.raises(SDNError, match="VGG11 of width 1, the profile has another"):
         runs.get("teacher", dataclasses.replace(p, network=deeper))
@@ -110,7 +113,7 @@ def test_published_embeddings_are_looked_up(home, teacher_file, monkeypatch):
             runs.train(name, p)
     monkeypatch.setattr(showcase, "read_own_captions", lambda profile: ["a new caption"])
     with pytest.raises(SDNError, match="read no captions of our own"):
-        showcase.publish(p)
+        publishing.publish(p)
 
 
 def test_weights_that_nobody_converted_are_named(home, p):

@@ -149,6 +149,8 @@ def _spoilt(kind, folder, pth, state):
         torch.save({"weight": torch.zeros(1)}, path)
     elif kind == "bias":
         torch.save({k: v for k, v in state.items() if k != "features.3.bias"}, path)
+    elif kind == "numbers":
+        torch.save({**state, "features.3.weight": [1.0, 2.0]}, path)
     elif kind == "nan":
         torch.save({**state, "features.3.bias": state["features.3.bias"] * np.nan}, path)
     elif kind == "shape":
@@ -172,6 +174,7 @@ def _spoilt(kind, folder, pth, state):
         ("list", "holds a list"),
         ("keys", "no 'features.N.weight'"),
         ("bias", "no 'features.3.bias'"),
+        ("numbers", "features.3 holds something else than tensors"),
         ("nan", "conv2_1 holds a number that is not finite"),
         ("shape", r"conv2_1 of VGG11 needs \(128, 64, 3, 3\)"),
         ("mat", "no MATLAB 5 file, or damaged|no 'layers'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import stat
 import tarfile
 import zipfile
@@ -39,6 +40,7 @@ def unpack(path: Path, folder: Path) -> None:
         EOFError,
         RuntimeError,
         ValueError,
+        lzma.LZMAError,
         zlib.error,
         tarfile.TarError,
         zipfile.BadZipFile,

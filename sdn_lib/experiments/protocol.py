@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Mapping
 from typing import Any
 
 from sdn_lib import devices, machine, profiles
 
 
-def protocol(**facts: Any) -> dict[str, Any]:
-    """Return the given facts, and the hardware, device, commit and versions that go with them."""
+def code() -> dict[str, Any]:
+    """Return the commit of the code that runs, and if it was changed: ask before you measure."""
+    return machine.git_state(profiles.ROOT)
+
+
+def protocol(began: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
+    """Return the facts, `began` (see `code`), and the hardware, device and versions beside them."""
     packages = ("torch", "torchvision", "torchmetrics", "scikit-image", "numpy")
     return {
         **facts,
         "hardware": machine.hardware(),
         "device": devices.describe(devices.best()),
-        **machine.git_state(profiles.ROOT),
+        **began,
         "versions": {name: importlib.metadata.version(name) for name in packages},
     }

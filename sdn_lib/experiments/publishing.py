@@ -15,7 +15,14 @@ import torch
 from sdn_lib import devices, files, runs
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import both_ways, evaluation, held_back, impartial, showcase
+from sdn_lib.experiments import (
+    both_ways,
+    evaluation,
+    free_pictures,
+    held_back,
+    impartial,
+    showcase,
+)
 from sdn_lib.judging import scores
 from sdn_lib.judging.gaps import heterogeneous_gap, homogeneous_gap, pooled_activations
 from sdn_lib.profiles import Profile
@@ -80,6 +87,8 @@ def publish(
         report["facing"] = both_ways.distances(profile, as_they_are, rivals)
     report["gaps"] = gaps(profile, students)
     _paint(students, found, captions, folder)
+    if free_pictures.flocks(profile):
+        publish_free(profile)
     if networks:
         runs.keep({name: found[name] for name in showcase.KEPT}, folder)
     else:
@@ -98,6 +107,15 @@ def _paint(
     for name, student in students.items():
         pictures = runs.paint(student, found["text"].model, captions)
         runs.write_strip(folder / f"painted-{name}.png", pictures)
+
+
+def publish_free(profile: Profile) -> None:
+    """Keep what stage two's loss asks for of a few kinds of photographs, see `free_pictures`."""
+    folder = showcase.folder_of(profile)
+    report, pictures = free_pictures.of_kinds(profile)
+    for name, of in pictures.items():
+        runs.write_strip(folder / f"kinds-{name}.png", of)
+    files.write_json(folder / "kinds.json", report)
 
 
 def unseen(profile: Profile, columns: int = 6) -> tuple[dict[str, Any], list[str]]:

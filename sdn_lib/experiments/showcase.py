@@ -3,7 +3,8 @@
 `results/PROFILE` holds `captions.txt`, captions in words of our own; `evaluation.json`, scores
 with their protocol; `painted-STUDENT.png`, what each student paints of the captions, side by side;
 and the trained networks, with which a reader's own captions are painted. Photographs need not be
-there to show it: no photograph is among it, and no caption of one. Of painted birds there is also
+there to show it: no photograph is among it, and no caption of one. Of photographs there are also
+`kinds.json` and `kinds-*.png`, what the loss asks for (`free_pictures`); of painted birds
 `unseen_species.png`, the README's picture.
 """
 
@@ -94,3 +95,17 @@ def read_painted(profile: Profile, names: Sequence[str]) -> dict[str, np.ndarray
     """
     folder, count = folder_of(profile), len(read_own_captions(profile))
     return {name: runs.read_strip(folder / f"painted-{name}.png", count, REMEDY) for name in names}
+
+
+def read_free(profile: Profile) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what `free_pictures.of_kinds` found: numbers, and pictures uint8 (kinds, h, w, 3).
+
+    Raises SDNError where a file is missing or damaged.
+    """
+    folder = folder_of(profile)
+    report = files.read_json(folder / "kinds.json", REMEDY)
+    count = len(report["kinds"])
+    return report, {
+        name: runs.read_strip(folder / f"kinds-{name}.png", count, REMEDY)
+        for name in ("student", "free")
+    }

@@ -148,6 +148,12 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
     assert tried == [(round(part * steps), naming) for part, naming in held_back.TRIED]
     for value, low, high in (held["bag_of_words"], *(r["r_precision"] for r in held["readers"])):
         assert low <= high and 0 <= value <= 1
+    of_kinds, asked = showcase.read_free(report.profile)
+    assert of_kinds["photographs"] == EACH // 2 and len(of_kinds["kinds"]) == CLASSES - 4
+    assert set(of_kinds["loss"]) == {"student", "free", "mean", "photograph"}
+    assert of_kinds["loss"]["free"] != of_kinds["loss"]["student"]
+    size = report.profile.data.size
+    assert {x.shape for x in asked.values()} == {(CLASSES - 4, size, size, 3)}
     (kept / "captions.txt").write_text("a red bird\n")
     with pytest.raises(SDNError, match=r"painted-baseline.png does not hold 1 pictures"):
         showcase.stored(report.profile)
@@ -163,7 +169,8 @@ def test_networks_too_large_to_ship_leave_their_profile(report, tmp_path, monkey
     (kept / "captions.txt").write_text("a red bird\na blue bird\n")
     publishing.publish(report.profile, folder, networks=False)
     strips = {f"painted-{name}.png" for name in runs.STUDENTS}
-    files = {"captions.txt", "data.json", "evaluation.json", "profile.json"}
+    strips |= {"kinds-student.png", "kinds-free.png"}
+    files = {"captions.txt", "data.json", "evaluation.json", "kinds.json", "profile.json"}
     assert {path.name for path in kept.iterdir()} == strips | files
     assert profiles.load(kept / "profile.json") == report.profile
     found, captions, painted = showcase.stored(report.profile)

@@ -148,7 +148,7 @@ def test_the_readme_says_what_was_measured():
         f"stage two, at {memory[0]:.2f} and {memory[1]:.2f} of its memory"
     ) in text
     gpu = [
-        stored("gpu", "Training on a GPU", stage=stage, variant="fast", batch=12)["times plain"]
+        stored("gpu", "Training on a GPU", stage=stage, batch=12)["fast"]["times plain"]
         for stage in ("stage_one", "stage_two")
     ]
     assert f"process {gpu[0]:.2f} and {gpu[1]:.2f} times as many pictures a second" in text

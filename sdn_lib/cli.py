@@ -81,6 +81,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--scores-only", action="store_true", help="of photographs: keep no networks"
     )
+    command.add_argument(
+        "--run", action="append", metavar="STUDENT", help="with --scores-only: judge some alone"
+    )
+    command.add_argument(
+        "--against", metavar="PROFILE", help="with --scores-only: and beside its stage two"
+    )
 
     command = add("generate")
     command.add_argument("folder", type=Path, help="where the pictures go; resumed when there")

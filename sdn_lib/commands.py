@@ -87,11 +87,17 @@ def evaluate(options: argparse.Namespace) -> None:
 def publish(options: argparse.Namespace) -> None:
     """Measure a profile, keep it and its networks in results/."""
     profile = _profile(options)
-    from sdn_lib import files, show
+    from sdn_lib import files, runs, show
     from sdn_lib.experiments import publishing
 
-    networks = not options.scores_only
-    folder = publishing.publish(profile, options.attributes, options.as_they_are, networks)
+    folder = publishing.publish(
+        profile,
+        options.attributes,
+        options.as_they_are,
+        networks=not options.scores_only,
+        names=options.run or runs.STUDENTS,
+        against=options.against,
+    )
     if profile.photos is None:
         figure = show.rows_figure(*publishing.unseen(profile))
         with files.writing(folder / "unseen_species.png") as partial:

@@ -89,6 +89,8 @@ def test_bad_input_is_one_line_and_status_two(
         (["evaluate", "--run", "teacher"], "'teacher' is no student"),
         (["publish", "--as-they-are", "x"], "go with photographs: leave them out"),
         (["publish", "--scores-only"], "go with photographs: leave them out"),
+        (["publish", "--run", "stage_two"], "are judged with scores alone"),
+        (["publish", "--against", "birds64"], "are judged with scores alone"),
         (["ablate", "full", "--profile", "birds64"], "photographs of profile 'birds64' lack"),
         (["evaluate", "--trainings", "2", "--profile", "birds64"], "'birds64' has photographs"),
         (["reproduce", "--workers", "0"], "workers=0 is below 1"),

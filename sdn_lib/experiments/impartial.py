@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from sdn_lib import devices, runs
 from sdn_lib.data import prepared
@@ -28,6 +29,7 @@ from sdn_lib.judging.statistics import interval
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
 from sdn_lib.runs.pretrained import JUDGE, imagenet_features
+from sdn_lib.text import CharCNNRNN
 
 AMONG = 100
 """Captions among which a picture's own is looked for, or as many as there are of other kinds."""
@@ -49,6 +51,7 @@ def evaluate(
     profile: Profile,
     names: Sequence[str] = runs.STUDENTS,
     attributes: str | Path | None = None,
+    rivals: Mapping[str, tuple[nn.Module, CharCNNRNN]] | None = None,
 ) -> dict[str, Any]:
     """Judge students of photographs on captions of unseen kinds; return scores and their protocol.
 
@@ -59,8 +62,10 @@ def evaluate(
     theirs), 'wrong caption' (the last student's pictures of captions of other kinds) or 'mean' (the
     mean training photograph, again and again). Intervals are over kinds. 'differences': [{'of',
     'from', measure: (value, low, high)}], of every student from those before it and of the last one
-    from the wrong captions; all these intervals hold together with 95 %. 'colour' is asked where
-    `attributes` names the folder with CUB's attributes. Raises SDNError for a profile without
+    from the wrong captions; all these intervals hold together with 95 %. `rivals`, students of
+    other profiles with the text encoders that read for them, paint the same captions; the last
+    student is compared with each. 'colour' is asked where `attributes` names the folder with CUB's
+    attributes. Raises SDNError for a profile without
     photographs, for fewer than two test kinds, and where a package is missing.
     """
     if profile.photos is None:
@@ -83,7 +88,7 @@ def evaluate(
         )
     students = {name: runs.student(name, profile).model for name in names}
     jury = Jury(profile, judge, colours)
-    encoder = runs.get("text", profile).model
+    encoder, rivals = runs.get("text", profile).model, rivals or {}
     wrong = [lines[k] for k in _elsewhere(kinds, draw)]
     seen = {
         "real": jury.real,
@@ -91,11 +96,13 @@ def evaluate(
         **{
             name: jury.look(_painted(student, encoder, lines)) for name, student in students.items()
         },
+        **{name: jury.look(_painted(*pair, lines)) for name, pair in rivals.items()},
         WRONG: jury.look(_painted(students[names[-1]], encoder, wrong)),
         "mean": jury.look(_mean(data)).repeat(len(rows), 0),
     }
     answers = {who: jury.ask(features, lines) for who, features in seen.items()}
-    pairs = [(b, a) for a, b in itertools.combinations(names, 2)] + [(names[-1], WRONG)]
+    pairs = [(b, a) for a, b in itertools.combinations(names, 2)]
+    pairs += [(names[-1], other) for other in (*rivals, WRONG)]
     level = 1 - 0.05 / (len(pairs) * (len(MEASURES) - (attributes is None)))
     others = jury.among - 1
     return {

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sdn_lib import devices, files, runs
+from sdn_lib import devices, files, profiles, runs
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
 from sdn_lib.experiments import (
@@ -40,6 +40,8 @@ def publish(
     attributes: str | Path | None = None,
     as_they_are: str | None = None,
     networks: bool = True,
+    names: Sequence[str] = runs.STUDENTS,
+    against: str | None = None,
 ) -> Path:
     """Measure the profile's students, paint its captions, keep both and the networks.
 
@@ -47,9 +49,12 @@ def publish(
     the gaps, and `held_back.readings`. With `as_they_are`, a folder of the same photographs of
     which none was mirrored, another student is trained on those, see `both_ways`. Without
     `networks`, which may be too large to ship, no reader is compared and none is kept, but the
-    profile. Returns the folder; SDNError where it has no `captions.txt`, or where embeddings came
-    with the photographs.
+    profile; then `names` are the students that are judged, and the last of them is compared with
+    stage two of the profile `against`, which ships. Returns the folder; SDNError where it has no
+    `captions.txt`, or where embeddings came with the photographs.
     """
+    if networks and (against or tuple(names) != runs.STUDENTS):
+        raise SDNError("some students, or another profile's, are judged with scores alone")
     if profile.photos is None and (attributes or as_they_are or not networks):
         raise SDNError(
             "attributes, photographs as they are and scores alone go with photographs: leave them "
@@ -71,16 +76,21 @@ def publish(
         return folder
     if as_they_are:
         both_ways.same_photographs(profile, as_they_are)  # before hours of training
-    report = impartial.evaluate(profile, attributes=attributes)
+    beside = {}
+    if against:
+        theirs = showcase.shipped(profiles.load(against), ("stage_two", "text"))
+        beside[against] = theirs["stage_two"].model, theirs["text"].model
+    report = impartial.evaluate(profile, names, attributes, beside)
     if networks:
         report["held_back"] = held_back.readings(profile)
     report["nearest_kind"] = nearest_kind(profile)
-    found = {name: runs.get(name, profile) for name in (*showcase.KEPT, "judge_text")}
+    needed = ("teacher", "text", *names, "judge_text")
+    found = {name: runs.get(name, profile) for name in needed}
     report["trainings"] = {
         name: {key: run.config.get(key) for key in ("command", "seconds", "hardware", "commit")}
         for name, run in found.items()
     }
-    students = {name: found[name].model for name in runs.STUDENTS}
+    students = {name: found[name].model for name in names}
     if as_they_are:
         students[both_ways.FOLDER] = both_ways.as_they_are(profile, as_they_are)
         rivals = {name: students[name] for name in ("stage_two", both_ways.FOLDER)}

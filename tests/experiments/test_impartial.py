@@ -178,6 +178,34 @@ def test_networks_too_large_to_ship_leave_their_profile(report, tmp_path, monkey
     assert "held_back" not in found and set(found["gaps"]) == {"untrained", *runs.STUDENTS}
 
 
+def test_some_students_are_judged_beside_those_that_ship(report, tmp_path, monkeypatch):
+    monkeypatch.setattr(profiles, "ROOT", tmp_path)
+    kept = tmp_path / "results" / report.profile.name
+    kept.mkdir(parents=True)
+    (kept / "captions.txt").write_text("a red bird\n")
+    networks = {n: runs.get(n, report.profile) for n in ("stage_two", "text")}
+    monkeypatch.setattr(showcase, "shipped", lambda profile, names: networks)
+    monkeypatch.setattr(impartial, "MANY", 20)
+    publishing.publish(
+        report.profile, networks=False, names=("stage_one", "stage_two"), against="birds64"
+    )
+    assert {path.name for path in kept.glob("painted-*")} == {
+        "painted-stage_one.png", "painted-stage_two.png"
+    }  # fmt: skip
+    found = json.loads((kept / "evaluation.json").read_text())
+    assert "baseline" not in found["scores"] and set(found["trainings"]) == {
+        "teacher", "text", "stage_one", "stage_two", "judge_text"
+    }  # fmt: skip
+    # Here the rival is the student itself.
+    assert found["scores"]["birds64"] == found["scores"]["stage_two"]
+    pairs = {(row["of"], row["from"]): row for row in found["differences"]}
+    assert set(pairs) == {
+        ("stage_two", "stage_one"), ("stage_two", "birds64"), ("stage_two", "wrong caption")
+    }  # fmt: skip
+    assert pairs["stage_two", "birds64"]["r_precision"] == [0, 0, 0]
+    assert "together 95 %" in found["protocol"]["differences"]
+
+
 def test_the_networks_that_ship_are_those_of_their_profile(monkeypatch):
     p = profiles.load("birds64")
     shipped = showcase.shipped(p)

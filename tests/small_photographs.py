@@ -30,6 +30,7 @@ def prepare(folder, embeddings=False, mirrored=False, words="bird", lit=False):
         names=[f"bird_{n}" for n in range(count)],
         splits=["train" if c <= 4 else "test" for c in classes],
         arrays={"embeddings": table} if embeddings else {},
+        tables={"classes": {str(c): f"kind {c}" for c in range(1, CLASSES + 1)}},
     )  # fmt: skip
 
 

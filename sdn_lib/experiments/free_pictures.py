@@ -102,19 +102,30 @@ def of_kinds(profile: Profile) -> tuple[dict[str, Any], dict[str, Tensor]]:
     student, encoder = runs.student("stage_two", profile).model, runs.get("text", profile).model
     teacher, weight = runs.get("teacher", profile).model, profile.stage_two.image_weight
     painted = runs.paint(student, encoder, [data.captions[found[0]][0] for found in of])
-    free = descend(teacher, painted, looks(teacher, chosen), STEPS, weight)
-    asked, wanted = {"student": painted, "free": free}, looks(teacher, others)
-    with torch.no_grad():
-        judged = asked | {"mean": chosen.mean(1), "photograph": chosen[:, 0]}
-        loss = {
-            who: float(flock_loss(teacher, x, wanted, weight).total) for who, x in judged.items()
-        }
+    judged = {"student": painted, "mean": chosen.mean(1), "photograph": chosen[:, 0]}
+    with devices.borrowed(teacher) as device:
+        wanted = looks(teacher, chosen.to(device))
+        judged["free"] = descend(teacher, painted.to(device), wanted, STEPS, weight).cpu()
+        wanted = looks(teacher, others.to(device))
+        with torch.no_grad():
+            loss = {
+                who: float(flock_loss(teacher, x.to(device), wanted, weight).total)
+                for who, x in judged.items()
+            }
+    names = data.tables.get("classes", {})
     return {
-        "kinds": [data.names[found[0]].split("/")[0] for found in of],
+        "kinds": [names.get(str(kind), str(kind)) for kind in data.class_ids[[f[0] for f in of]]],
         "photographs": size,
         "steps": STEPS,
         "loss": loss,
         "protocol": protocol(
-            began, data=data.checksum, weights=weights_of(profile, ("teacher", "text", "stage_two"))
+            began,
+            data=data.checksum,
+            split="test: kinds that no training photograph shows",
+            captions="the first of the first photograph of each kind",
+            size=data.size,
+            image_weight=weight,
+            rate=RATE,
+            weights=weights_of(profile, ("teacher", "text", "stage_two")),
         ),
-    }, asked
+    }, {name: judged[name] for name in ("student", "free")}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from sdn_lib import devices, runs
 from sdn_lib.data import prepared
@@ -29,7 +28,6 @@ from sdn_lib.judging.statistics import interval
 from sdn_lib.profiles import Profile
 from sdn_lib.randomness import stream
 from sdn_lib.runs.pretrained import JUDGE, imagenet_features
-from sdn_lib.text import CharCNNRNN
 
 AMONG = 100
 """Captions among which a picture's own is looked for, or as many as there are of other kinds."""
@@ -51,7 +49,7 @@ def evaluate(
     profile: Profile,
     names: Sequence[str] = runs.STUDENTS,
     attributes: str | Path | None = None,
-    rivals: Mapping[str, tuple[nn.Module, CharCNNRNN]] | None = None,
+    rivals: Mapping[str, Mapping[str, runs.Run]] | None = None,
 ) -> dict[str, Any]:
     """Judge students of photographs on captions of unseen kinds; return scores and their protocol.
 
@@ -62,11 +60,12 @@ def evaluate(
     theirs), 'wrong caption' (the last student's pictures of captions of other kinds) or 'mean' (the
     mean training photograph, again and again). Intervals are over kinds. 'differences': [{'of',
     'from', measure: (value, low, high)}], of every student from those before it and of the last one
-    from the wrong captions; all these intervals hold together with 95 %. `rivals`, students of
-    other profiles with the text encoders that read for them, paint the same captions; the last
-    student is compared with each. 'colour' is asked where `attributes` names the folder with CUB's
-    attributes. Raises SDNError for a profile without
-    photographs, for fewer than two test kinds, and where a package is missing.
+    from the wrong captions; all these intervals hold together with 95 %. `rivals`
+    are the runs 'stage_two' and 'text' of other profiles, by name: they paint the same captions,
+    are judged under that name, and the last student is compared with each. (That they learned from
+    none of these test photographs is the caller's business.) 'colour' is asked where `attributes`
+    names the folder with CUB's attributes. Raises SDNError for a profile without photographs, for
+    fewer than two test kinds, and where a package is missing.
     """
     if profile.photos is None:
         raise SDNError(f"profile {profile.name!r} has no photographs: use experiments.evaluate")
@@ -96,7 +95,10 @@ def evaluate(
         **{
             name: jury.look(_painted(student, encoder, lines)) for name, student in students.items()
         },
-        **{name: jury.look(_painted(*pair, lines)) for name, pair in rivals.items()},
+        **{
+            name: jury.look(_painted(them["stage_two"].model, them["text"].model, lines))
+            for name, them in rivals.items()
+        },
         WRONG: jury.look(_painted(students[names[-1]], encoder, wrong)),
         "mean": jury.look(_mean(data)).repeat(len(rows), 0),
     }
@@ -129,6 +131,10 @@ def evaluate(
             intervals="95 %, from halves of the kinds",
             differences=f"the first less the second, {level:.4%} intervals: together 95 %",
             weights=weights_of(profile, ("judge_text", "text", *names)),
+            rivals={
+                name: {part: run.checksum[:16] for part, run in them.items()}
+                for name, them in rivals.items()
+            },
         ),
     }
 

@@ -55,6 +55,8 @@ def publish(
     """
     if networks and (against or tuple(names) != runs.STUDENTS):
         raise SDNError("some students, or another profile's, are judged with scores alone")
+    if as_they_are and "stage_two" not in names:
+        raise SDNError("photographs as they are are stage two's: judge it, too")
     if profile.photos is None and (attributes or as_they_are or not networks):
         raise SDNError(
             "attributes, photographs as they are and scores alone go with photographs: leave them "
@@ -67,20 +69,18 @@ def publish(
             f"the embeddings that came with {profile.photos} read no captions of our own: prepare "
             "the photographs without them, and a reader is trained"
         )
+    if networks and profile.network.teacher_weights:
+        raise SDNError("a converted teacher is not ours to ship: publish the scores alone")
     if profile.photos is None:
         found = {name: runs.get(name, profile) for name in runs.NAMES}
-        runs.keep(found, folder, TIME_LAPSE)
         report = evaluation.evaluate(profile)
+        runs.keep(found, folder, TIME_LAPSE)
         _paint({name: found[name].model for name in runs.STUDENTS}, found, captions, folder)
         files.write_json(folder / "evaluation.json", report)
         return folder
     if as_they_are:
         both_ways.same_photographs(profile, as_they_are)  # before hours of training
-    beside = {}
-    if against:
-        theirs = showcase.shipped(profiles.load(against), ("stage_two", "text"))
-        beside[against] = theirs["stage_two"].model, theirs["text"].model
-    report = impartial.evaluate(profile, names, attributes, beside)
+    report = impartial.evaluate(profile, names, attributes, _rivals(against))
     if networks:
         report["held_back"] = held_back.readings(profile)
     report["nearest_kind"] = nearest_kind(profile)
@@ -96,9 +96,11 @@ def publish(
         rivals = {name: students[name] for name in ("stage_two", both_ways.FOLDER)}
         report["facing"] = both_ways.distances(profile, as_they_are, rivals)
     report["gaps"] = gaps(profile, students)
-    _paint(students, found, captions, folder)
-    if free_pictures.flocks(profile):
+    if "stage_two" in names and free_pictures.flocks(profile):
         publish_free(profile)
+    for old in folder.glob("painted-*.png"):
+        old.unlink()
+    _paint(students, found, captions, folder)
     if networks:
         runs.keep({name: found[name] for name in showcase.KEPT}, folder)
     else:
@@ -117,6 +119,16 @@ def _paint(
     for name, student in students.items():
         pictures = runs.paint(student, found["text"].model, captions)
         runs.write_strip(folder / f"painted-{name}.png", pictures)
+
+
+def _rivals(against: str | None) -> dict[str, dict[str, runs.Run]]:
+    """Return what paints stage two of a profile of photographs that ships, by its name."""
+    if against is None:
+        return {}
+    theirs = profiles.load(against)
+    if theirs.photos is None:
+        raise SDNError(f"profile {theirs.name!r} has no photographs: name one that has")
+    return {theirs.name: showcase.shipped(theirs, ("stage_two", "text"))}
 
 
 def publish_free(profile: Profile) -> None:

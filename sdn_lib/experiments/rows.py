@@ -49,6 +49,8 @@ class Row:
         ):
             for value in set(given) - set(known):
                 raise SDNError(f"a row has no {name} {value!r}: {near(value, known)}")
+        if self.normalised and any(mode == "both" for mode, _ in self.plan):
+            raise SDNError("a row that is 'normalised' has no mode 'both', whose layers come twice")
 
 
 ROWS = {

@@ -84,7 +84,9 @@ def stored(profile: Profile) -> tuple[dict[str, Any], list[str], dict[str, np.nd
     if not (folder / "evaluation.json").exists():
         return None
     report = files.read_json(folder / "evaluation.json", REMEDY)
-    names = (*runs.STUDENTS, *[both_ways.FOLDER] * ("facing" in report))
+    scores = report["scores" if "scores" in report else "runs"]
+    names = [name for name in runs.STUDENTS if name in scores]
+    names += [both_ways.FOLDER] * ("facing" in report)
     return report, read_own_captions(profile), read_painted(profile, names)
 
 

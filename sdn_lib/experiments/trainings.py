@@ -57,6 +57,7 @@ def evaluate_trainings(profile: Profile, count: int) -> dict[str, Any]:
             "on painted birds alone"
         )
     shared = {name: runs.get(name, profile) for name in SHARED}
+    shared = {name: run for name, run in shared.items() if run.file is None}
     again = [repeated(profile, number) for number in range(count)]
     for each in again[1:]:
         runs.keep(shared, each.runs)

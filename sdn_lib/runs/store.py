@@ -245,11 +245,8 @@ def keep(found: Mapping[str, Run], folder: Path, also: Sequence[str] = ()) -> No
     SDNError, before anything is written, for a run that was not trained here.
     """
     for name, run in found.items():
-        if not (run.folder / FILES[-1]).is_file():
-            raise SDNError(
-                f"{name} of {run.folder} is {run.how} and not trained here: it cannot be kept, so "
-                "use --scores-only"
-            )
+        if run.file is not None:
+            raise SDNError(f"{name} is the converted file {run.file}: what was trained is kept")
     for name, run in found.items():
         if run.folder == folder / name:
             continue

@@ -52,6 +52,24 @@ def two() -> dict:
     return record("06_stage_two")["numbers"]
 
 
+def test_the_loss_goes_lower_without_a_student(two: dict) -> None:
+    loss = {who: two[f"c06_flock_{who}"] for who in ("no_student", "stage_two", "one_that_fits")}
+    assert loss["no_student"] < loss["stage_two"] < loss["one_that_fits"]
+    assert loss["stage_two"] < two["c06_flock_stage_one"]
+
+
+def test_the_loss_of_photographs_goes_lower_without_a_student() -> None:
+    report, pictures = showcase.read_free(profiles.load("birds64"))
+    loss = report["loss"]
+    assert loss["free"] < loss["student"] < loss["mean"] < loss["photograph"]
+    assert report["photographs"] == 30 and {x.shape for x in pictures.values()} == {(6, 64, 64, 3)}
+    assert not report["protocol"]["dirty"]
+    shipped = showcase.shipped(profiles.load("birds64"))
+    assert report["protocol"]["weights"] == {
+        name: shipped[name].checksum[:16] for name in ("teacher", "text", "stage_two")
+    }
+
+
 @pytest.fixture(scope="module")
 def result() -> dict:
     return record("07_does_it_work")["numbers"]
@@ -581,9 +599,14 @@ def test_what_the_text_says_of_the_rows_is_so(levels: dict, grid: dict) -> None:
             statistics.mean(f["homogeneous"][f"pool{k}"][0] for f in grid[name])
             for k in range(1, 6)
         ]
-        for name in ("mid", "pixels")
+        for name in ("high", "mid", "low", "pixels")
     }
     assert all(mid < pixels for mid, pixels in zip(near["mid"], near["pixels"], strict=True))
+    for lower in ("mid", "low"):
+        assert all(a < b for a, b in zip(near["high"], near[lower], strict=True)), lower
+    assert near["low"][0] > near["pixels"][0] and near["low"][1] > near["pixels"][1]
+    assert abs(accuracy["high"] - accuracy["full"]) < 0.03 and far["full"] < far["high"]
+    assert n["max_detail"] < n["full_detail"] and far["mid"] > far["pixels"]
     for ignorant in ("random", "shuffled"):
         assert accuracy[ignorant] < accuracy["pixels"] - 0.05
         assert far[ignorant] > far["pixels"] + 100

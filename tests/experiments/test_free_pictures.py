@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
-from sdn_lib import distillation
+from sdn_lib import distillation, profiles
 from sdn_lib.experiments import free_pictures
 from sdn_lib.teacher import Teacher
 
@@ -56,3 +59,16 @@ def test_each_picture_has_a_flock_of_its_own(teacher, flocks):
     first = {name: layer[:1] for name, layer in wanted.items()}
     alone = free_pictures.descend(teacher, start[:1], first, 3)
     torch.testing.assert_close(both[:1], alone, rtol=0, atol=1e-3)  # Adam's epsilon
+
+
+def test_a_flock_is_of_one_kind_and_the_largest_come_first(monkeypatch):
+    kinds = np.repeat(np.arange(9), [9, 1, 2, 5, 3, 4, 6, 7, 8])  # the first are for training
+    data = SimpleNamespace(class_ids=kinds, indices=lambda split: np.flatnonzero(kinds > 0))
+    monkeypatch.setattr(free_pictures.runs, "dataset", lambda profile: data)
+    of = free_pictures.flocks(profiles.load("birds64"))
+    assert [set(kinds[rows]) for rows in of] == [{8}, {7}, {6}, {3}, {5}, {4}]
+    for rows in of:
+        assert sorted(rows) == np.flatnonzero(kinds == kinds[rows[0]]).tolist()
+    kinds[kinds > 1] = 1
+    kinds[-1] = 2
+    assert [len(rows) for rows in free_pictures.flocks(profiles.load("birds64"))] == [35]

@@ -151,7 +151,7 @@ def test_what_is_published_is_shown_without_the_photographs(report, tmp_path, mo
     of_kinds, asked = showcase.read_free(report.profile)
     assert of_kinds["photographs"] == EACH // 2 and len(of_kinds["kinds"]) == CLASSES - 4
     assert set(of_kinds["loss"]) == {"student", "free", "mean", "photograph"}
-    assert of_kinds["loss"]["free"] != of_kinds["loss"]["student"]
+    assert of_kinds["kinds"] == [f"kind {c}" for c in range(5, CLASSES + 1)]
     size = report.profile.data.size
     assert {x.shape for x in asked.values()} == {(CLASSES - 4, size, size, 3)}
     (kept / "captions.txt").write_text("a red bird\n")
@@ -184,11 +184,16 @@ def test_some_students_are_judged_beside_those_that_ship(report, tmp_path, monke
     kept.mkdir(parents=True)
     (kept / "captions.txt").write_text("a red bird\n")
     networks = {n: runs.get(n, report.profile) for n in ("stage_two", "text")}
-    monkeypatch.setattr(showcase, "shipped", lambda profile, names: networks)
-    monkeypatch.setattr(impartial, "MANY", 20)
-    publishing.publish(
-        report.profile, networks=False, names=("stage_one", "stage_two"), against="birds64"
-    )
+
+    def shipped(profile, names):
+        assert profile.name == "birds64" and set(names) == set(networks)
+        return networks
+
+    monkeypatch.setattr(showcase, "shipped", shipped)
+    (kept / "painted-baseline.png").write_text("of an earlier publication")
+    both = "stage_one", "stage_two"
+    publishing.publish(report.profile, networks=False, names=both, against="birds64")
+    assert set(showcase.stored(report.profile)[2]) == set(both)
     assert {path.name for path in kept.glob("painted-*")} == {
         "painted-stage_one.png", "painted-stage_two.png"
     }  # fmt: skip
@@ -204,6 +209,17 @@ def test_some_students_are_judged_beside_those_that_ship(report, tmp_path, monke
     }  # fmt: skip
     assert pairs["stage_two", "birds64"]["r_precision"] == [0, 0, 0]
     assert "together 95 %" in found["protocol"]["differences"]
+    weights = {name: run.checksum[:16] for name, run in networks.items()}
+    assert found["protocol"]["rivals"] == {"birds64": weights}
+    (kept / "kinds.json").unlink()
+    publishing.publish(report.profile, networks=False, names=("stage_one",))
+    assert not (kept / "kinds.json").exists()  # it is of stage two
+    for names, told, words in (
+        (("stage_one",), {"as_they_are": "x"}, "judge it, too"),
+        (both, {"against": "cpu"}, "'cpu' has no photographs"),
+    ):
+        with pytest.raises(SDNError, match=words):
+            publishing.publish(report.profile, networks=False, names=names, **told)
 
 
 def test_the_networks_that_ship_are_those_of_their_profile(monkeypatch):

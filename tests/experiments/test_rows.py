@@ -54,6 +54,7 @@ def test_both_is_the_sum_of_both(p):
     [
         ({"teacher": "tired"}, "no teacher 'tired'"),
         ({"levels": ("hihg",)}, "no level 'hihg': did you mean 'high'"),
+        ({"plan": (("both", 1),), "normalised": True}, "has no mode 'both'"),
         ({"plan": (("stage_tow", 1),)}, "no mode 'stage_tow': did you mean 'stage_two'"),
         ({"distance": "l3"}, "no distance 'l3'"),
     ],

@@ -63,7 +63,7 @@ def test_text_and_both_stages_train_and_load(p):
 def test_the_teacher_is_the_converted_file(p, teacher_file):
     run = runs.get("teacher", p)
     assert run.how == "converted" and run.config["file"] == "vgg11.pth"
-    with pytest.raises(SDNError, match="is converted and not trained here: .*--scores-only"):
+    with pytest.raises(SDNError, match="is the converted file .*vgg11"):
         runs.keep({"teacher": run}, teacher_file.parent / "kept")
     assert not (teacher_file.parent / "kept").exists()
     deeper = dataclasses.replace(p.network, depth=13)

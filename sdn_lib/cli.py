@@ -82,10 +82,13 @@ def parser() -> argparse.ArgumentParser:
         "--scores-only", action="store_true", help="of photographs: keep no networks"
     )
     command.add_argument(
-        "--run", action="append", metavar="STUDENT", help="with --scores-only: judge some alone"
+        "--run",
+        action="append",
+        metavar="STUDENT",
+        help="of photographs: this student alone; repeatable",
     )
     command.add_argument(
-        "--against", metavar="PROFILE", help="with --scores-only: and beside its stage two"
+        "--against", metavar="PROFILE", help="of photographs: judge beside its stage two"
     )
 
     command = add("generate")

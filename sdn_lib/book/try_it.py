@@ -28,8 +28,8 @@ EXAMPLES = (
 )
 
 
-PHOTOGRAPHS = ("birds64",)
-"""Profiles of photographs of which networks ship, each for the boxes of a folder of its own."""
+PHOTOGRAPHS = ("birds64-wider",)
+"""Folders of results/ with networks of photographs, each for the boxes of a folder of its own."""
 
 
 def try_page(page: Path, profile: Profile) -> str:
@@ -62,10 +62,11 @@ def rounding(profile: Profile) -> tuple[float, float]:
 
 
 def export_shipped(name: str, folder: Path) -> dict[str, int]:
-    """Write the networks that ship with a profile of photographs into a folder, likewise."""
-    shipped = showcase.shipped(profiles.load(name), ("text", *runs.STUDENTS))
-    students = {key: shipped[key].model for key in runs.STUDENTS}
-    return live.export(folder, shipped["text"].model, students)
+    """Write networks of photographs that ship in a folder of results/ into another, likewise."""
+    profile = profiles.load(profiles.ROOT / "results" / name / "profile.json")
+    networks = showcase.shipped(profile, showcase.painting(profile))
+    encoder = networks.pop("text").model
+    return live.export(folder, encoder, {key: run.model for key, run in networks.items()})
 
 
 def export_networks(profile: Profile, folder: Path) -> dict[str, int]:

@@ -5,6 +5,7 @@ What is written there, and how it is read, see `showcase`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,19 +49,19 @@ def publish(
     Of painted birds the scores are `evaluation.evaluate`'s; of photographs `impartial.evaluate`'s,
     the gaps, and `held_back.readings`. With `as_they_are`, a folder of the same photographs of
     which none was mirrored, another student is trained on those, see `both_ways`. Without
-    `networks`, which may be too large to ship, no reader is compared and none is kept, but the
-    profile; then `names` are the students that are judged, and the last of them is compared with
-    stage two of the profile `against`, which ships. Returns the folder; SDNError where it has no
-    `captions.txt`, or where embeddings came with the photographs.
+    `networks`, which may be too large to ship, none is kept. `names` are the students that are
+    judged; of a part of them only what paints is kept. The last is compared with stage two of the
+    profile `against`, which ships. Where not all is kept no reader is compared. The profile is kept
+    where it is none of the library's. Returns the folder; SDNError where it has no `captions.txt`,
+    or where embeddings came with the photographs.
     """
-    if networks and (against or tuple(names) != runs.STUDENTS):
-        raise SDNError("some students, or another profile's, are judged with scores alone")
+    whole = networks and set(names) == set(runs.STUDENTS)
     if as_they_are and "stage_two" not in names:
         raise SDNError("photographs as they are are stage two's: judge it, too")
-    if profile.photos is None and (attributes or as_they_are or not networks):
+    if profile.photos is None and (attributes or as_they_are or against or not whole):
         raise SDNError(
-            "attributes, photographs as they are and scores alone go with photographs: leave them "
-            "out"
+            "attributes, photographs as they are, scores alone, some students and another profile "
+            "go with photographs: leave them out"
         )
     folder = showcase.folder_of(profile)
     captions = showcase.read_own_captions(profile)
@@ -81,7 +82,7 @@ def publish(
     if as_they_are:
         both_ways.same_photographs(profile, as_they_are)  # before hours of training
     report = impartial.evaluate(profile, names, attributes, _rivals(against))
-    if networks:
+    if whole:
         report["held_back"] = held_back.readings(profile)
     report["nearest_kind"] = nearest_kind(profile)
     needed = ("teacher", "text", *names, "judge_text")
@@ -102,8 +103,9 @@ def publish(
         old.unlink()
     _paint(students, found, captions, folder)
     if networks:
-        runs.keep({name: found[name] for name in showcase.KEPT}, folder)
-    else:
+        kept = showcase.KEPT if whole else ("text", *names)
+        runs.keep({name: found[name] for name in kept}, folder)
+    if profiles.PROFILES.get(profile.name) != dataclasses.replace(profile, output_dir=None):
         files.write_text(folder / "profile.json", profile.to_json() + "\n")
     files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
     files.write_json(folder / "evaluation.json", report)

@@ -53,6 +53,13 @@ def shipped(profile: Profile, names: Sequence[str] = KEPT) -> dict[str, runs.Run
     return {name: runs.load(name, profile, folder / name) for name in names}
 
 
+def painting(profile: Profile) -> list[str]:
+    """Return the names of the networks that ship with the profile and paint: reader, students."""
+    folder = folder_of(profile)
+    names = ("text", *runs.STUDENTS)
+    return [name for name in names if (folder / name / "weights.safetensors").is_file()]
+
+
 def painting_networks(
     name: str, profile: Profile, note: Callable[[str], None]
 ) -> tuple[nn.Module, CharCNNRNN]:

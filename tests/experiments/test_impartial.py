@@ -211,6 +211,9 @@ def test_some_students_are_judged_beside_those_that_ship(report, tmp_path, monke
     assert "together 95 %" in found["protocol"]["differences"]
     weights = {name: run.checksum[:16] for name, run in networks.items()}
     assert found["protocol"]["rivals"] == {"birds64": weights}
+    publishing.publish(report.profile, names=("stage_two",))
+    assert {path.parent.name for path in kept.glob("*/weights.safetensors")} == set(networks)
+    assert showcase.painting(report.profile) == ["text", "stage_two"]
     (kept / "kinds.json").unlink()
     publishing.publish(report.profile, networks=False, names=("stage_one",))
     assert not (kept / "kinds.json").exists()  # it is of stage two
@@ -233,6 +236,23 @@ def test_the_networks_that_ship_are_those_of_their_profile(monkeypatch):
             monkeypatch.setattr(module, "dataset", lambda _, data=data: data)
         expected = runs.expected_config(name, p)
         assert not runs.first_difference(run.config["settings"], expected), name
+
+
+def test_the_wider_networks_that_ship_are_whole_and_judged():
+    p, wider = profiles.load("birds64"), profiles.ROOT / "results" / "birds64-wider"
+    profile = profiles.load(wider / "profile.json")
+    assert profile == profiles.load("birds64", name="birds64-wider", network__width=0.5)
+    assert showcase.read_own_captions(profile) == showcase.read_own_captions(p)
+    assert showcase.painting(profile) == ["text", "stage_one", "stage_two"]
+    judged = json.loads((wider / "evaluation.json").read_text())
+    networks = showcase.shipped(profile, showcase.painting(profile))
+    for name, run in networks.items():
+        assert judged["protocol"]["weights"][name] == run.checksum[:16]
+        assert run.log[-1]["step"] == getattr(p, name).steps
+    ours = showcase.shipped(p, ("text", "stage_two"))
+    beside = {name: run.checksum[:16] for name, run in ours.items()}
+    assert judged["protocol"]["rivals"] == {"birds64": beside}
+    assert judged["protocol"]["data"] == showcase.read_facts(p)["checksum"]
 
 
 def test_what_the_wider_students_painted_is_whole():

@@ -105,8 +105,9 @@ def publish(
     if networks:
         kept = showcase.KEPT if whole else ("text", *names)
         runs.keep({name: found[name] for name in kept}, folder)
-    if profiles.PROFILES.get(profile.name) != dataclasses.replace(profile, output_dir=None):
-        files.write_text(folder / "profile.json", profile.to_json() + "\n")
+    anywhere = dataclasses.replace(profile, output_dir=None)
+    if profiles.PROFILES.get(profile.name) != anywhere:
+        files.write_text(folder / "profile.json", anywhere.to_json() + "\n")
     files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
     files.write_json(folder / "evaluation.json", report)
     return folder

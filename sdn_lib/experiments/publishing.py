@@ -99,9 +99,10 @@ def publish(
     report["gaps"] = gaps(profile, students)
     if "stage_two" in names and free_pictures.flocks(profile):
         publish_free(profile)
-    for old in folder.glob("painted-*.png"):
-        old.unlink()
     _paint(students, found, captions, folder)
+    for old in folder.glob("painted-*.png"):
+        if old.stem.removeprefix("painted-") not in students:
+            old.unlink()
     if networks:
         kept = showcase.KEPT if whole else ("text", *names)
         runs.keep({name: found[name] for name in kept}, folder)

@@ -78,14 +78,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--as-they-are", metavar="DIR", help="the same photographs, prepared without --facing"
     )
+    command.add_argument("--scores-only", action="store_true", help="keep no networks")
     command.add_argument(
-        "--scores-only", action="store_true", help="of photographs: keep no networks"
-    )
-    command.add_argument(
-        "--run",
-        action="append",
-        metavar="STUDENT",
-        help="of photographs: this student alone; repeatable",
+        "--run", action="append", metavar="STUDENT", help="this student alone; repeatable"
     )
     command.add_argument(
         "--against", metavar="PROFILE", help="of photographs: judge beside its stage two"

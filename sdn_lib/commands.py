@@ -98,7 +98,7 @@ def publish(options: argparse.Namespace) -> None:
         names=options.run or runs.STUDENTS,
         against=options.against,
     )
-    if profile.photos is None:
+    if profile.photos is None and not options.run:
         figure = show.rows_figure(*publishing.unseen(profile))
         with files.writing(folder / "unseen_species.png") as partial:
             figure.savefig(partial, format="png", dpi=100)

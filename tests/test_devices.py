@@ -19,7 +19,7 @@ from torch import nn
 from sdn_lib import devices, experiments, judging, learning, profiles, runs
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError
-from sdn_lib.experiments import photographs
+from sdn_lib.experiments import free_pictures, photographs
 from sdn_lib.student import Student
 from sdn_lib.text import CharCNNRNN
 
@@ -232,6 +232,17 @@ def test_captions_are_painted_and_scored(trained, q, tmp_path, monkeypatch):
     own = photographs.generate(q, "stage_two", tmp_path / "painted_here")
     here = photographs.score(q, own)["scores"]
     assert there["ssim"] == pytest.approx(here["ssim"], abs=0.01)
+
+
+def test_pixels_are_moved_as_on_the_cpu(trained, q, device, monkeypatch):
+    monkeypatch.setattr(free_pictures, "STEPS", 4)
+    there, pictures = free_pictures.of_kinds(q)
+    monkeypatch.setenv(devices.VARIABLE, "cpu")
+    here, _ = free_pictures.of_kinds(q)
+    assert (there["protocol"]["device"], here["protocol"]["device"]) == (device.type, "cpu")
+    assert all(x.device.type == "cpu" and x.isfinite().all() for x in pictures.values())
+    assert there["loss"] == pytest.approx(here["loss"], rel=2e-2)
+    assert there["loss"]["free"] < there["loss"]["student"]
 
 
 def test_a_row_of_the_ablation_trains(trained, q, tmp_path):

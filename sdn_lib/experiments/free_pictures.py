@@ -6,7 +6,6 @@ for one caption at a time, against many real pictures that fit it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,11 +62,12 @@ def descend(
     """Return pictures (n, 3, h, w) in 0..1, moved from `start` down `flock_loss` by Adam."""
     pixels = start.clone().requires_grad_(True)
     adam = torch.optim.Adam([pixels], lr=RATE)
-    for step in range(steps):
-        adam.param_groups[0]["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+    for _ in range(steps):
         adam.zero_grad()
         flock_loss(teacher, pixels, wanted, image_weight).total.backward()
         adam.step()
+        falling.step()
     return pixels.detach().clamp(0, 1)
 
 

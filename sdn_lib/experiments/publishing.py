@@ -50,18 +50,18 @@ def publish(
     the gaps, and `held_back.readings`. With `as_they_are`, a folder of the same photographs of
     which none was mirrored, another student is trained on those, see `both_ways`. Without
     `networks`, which may be too large to ship, none is kept. `names` are the students that are
-    judged; of a part of them only what paints is kept. The last is compared with stage two of the
-    profile `against`, which ships. Where not all is kept no reader is compared. The profile is kept
-    where it is none of the library's. Returns the folder; SDNError where it has no `captions.txt`,
-    or where embeddings came with the photographs.
+    judged; of a part of them only what paints is kept. Of photographs the last is compared with
+    stage two of the profile `against`, which ships; where not all is kept no reader is compared.
+    The profile is kept where it is none of the library's. Returns the folder; SDNError where it has
+    no `captions.txt`, or where embeddings came with the photographs.
     """
     whole = networks and set(names) == set(runs.STUDENTS)
     if as_they_are and "stage_two" not in names:
         raise SDNError("photographs as they are are stage two's: judge it, too")
-    if profile.photos is None and (attributes or as_they_are or against or not whole):
+    if profile.photos is None and (attributes or as_they_are or against):
         raise SDNError(
-            "attributes, photographs as they are, scores alone, some students and another profile "
-            "go with photographs: leave them out"
+            "attributes, photographs as they are and another profile go with photographs: "
+            "leave them out"
         )
     folder = showcase.folder_of(profile)
     captions = showcase.read_own_captions(profile)
@@ -72,44 +72,44 @@ def publish(
         )
     if networks and profile.network.teacher_weights:
         raise SDNError("a converted teacher is not ours to ship: publish the scores alone")
-    if profile.photos is None:
-        found = {name: runs.get(name, profile) for name in runs.NAMES}
-        report = evaluation.evaluate(profile)
-        runs.keep(found, folder, TIME_LAPSE)
-        _paint({name: found[name].model for name in runs.STUDENTS}, found, captions, folder)
-        files.write_json(folder / "evaluation.json", report)
-        return folder
     if as_they_are:
         both_ways.same_photographs(profile, as_they_are)  # before hours of training
-    report = impartial.evaluate(profile, names, attributes, _rivals(against))
-    if whole:
-        report["held_back"] = held_back.readings(profile)
-    report["nearest_kind"] = nearest_kind(profile)
-    needed = ("teacher", "text", *names, "judge_text")
+    painter = "text", *names
+    if profile.photos is None:
+        report = evaluation.evaluate(profile, names)
+        needed = runs.NAMES if whole else ("teacher", *painter)
+        kept, besides = needed if whole else painter, TIME_LAPSE
+    else:
+        report = impartial.evaluate(profile, names, attributes, _rivals(against))
+        needed = "teacher", *painter, "judge_text"
+        kept, besides = showcase.KEPT if whole else painter, ()
     found = {name: runs.get(name, profile) for name in needed}
     report["trainings"] = {
         name: {key: run.config.get(key) for key in ("command", "seconds", "hardware", "commit")}
         for name, run in found.items()
     }
     students = {name: found[name].model for name in names}
-    if as_they_are:
-        students[both_ways.FOLDER] = both_ways.as_they_are(profile, as_they_are)
-        rivals = {name: students[name] for name in ("stage_two", both_ways.FOLDER)}
-        report["facing"] = both_ways.distances(profile, as_they_are, rivals)
-    report["gaps"] = gaps(profile, students)
-    if "stage_two" in names and free_pictures.flocks(profile):
-        publish_free(profile)
+    if profile.photos is not None:
+        if whole:
+            report["held_back"] = held_back.readings(profile)
+        report["nearest_kind"] = nearest_kind(profile)
+        if as_they_are:
+            students[both_ways.FOLDER] = both_ways.as_they_are(profile, as_they_are)
+            rivals = {name: students[name] for name in ("stage_two", both_ways.FOLDER)}
+            report["facing"] = both_ways.distances(profile, as_they_are, rivals)
+        report["gaps"] = gaps(profile, students)
+        if "stage_two" in names and free_pictures.flocks(profile):
+            publish_free(profile)
+        files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
     _paint(students, found, captions, folder)
     for old in folder.glob("painted-*.png"):
         if old.stem.removeprefix("painted-") not in students:
             old.unlink()
     if networks:
-        kept = showcase.KEPT if whole else ("text", *names)
-        runs.keep({name: found[name] for name in kept}, folder)
+        runs.keep({name: found[name] for name in kept}, folder, besides)
     anywhere = dataclasses.replace(profile, output_dir=None)
     if profiles.PROFILES.get(profile.name) != anywhere:
         files.write_text(folder / "profile.json", anywhere.to_json() + "\n")
-    files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
     files.write_json(folder / "evaluation.json", report)
     return folder
 

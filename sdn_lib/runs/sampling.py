@@ -68,15 +68,20 @@ def write_strip(path: Path, pictures: Tensor) -> None:
         sheet_of(pictures, len(pictures), 1).save(partial, format="PNG", optimize=True)
 
 
+def read_sheet(path: Path, remedy: str) -> np.ndarray:
+    """Return a stored image, uint8 (height, width, 3); SDNError where it is missing or damaged."""
+    try:
+        return np.asarray(Image.open(path).convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise SDNError(f"{path} cannot be read ({error}): {remedy}") from None
+
+
 def read_strip(path: Path, count: int, remedy: str) -> np.ndarray:
     """Return the pictures of a strip, uint8 (count, size, size, 3), as `write_strip` wrote it.
 
     Raises SDNError, with the remedy, where it is missing, damaged, or of another count.
     """
-    try:
-        strip = np.asarray(Image.open(path).convert("RGB"))
-    except (OSError, SyntaxError) as error:
-        raise SDNError(f"{path} cannot be read ({error}): {remedy}") from None
+    strip = read_sheet(path, remedy)
     if strip.shape[1] != count * strip.shape[0]:
         raise SDNError(f"{path} does not hold {count} pictures: {remedy}")
     return np.stack(np.split(strip, count, axis=1))

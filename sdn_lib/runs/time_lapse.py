@@ -11,7 +11,7 @@ from sdn_lib import files
 from sdn_lib.data import prepared
 from sdn_lib.errors import SDNError
 from sdn_lib.learning.loop import Task
-from sdn_lib.runs.sampling import paint, to_uint8
+from sdn_lib.runs.sampling import paint, read_sheet, to_uint8
 from sdn_lib.text import CharCNNRNN
 
 
@@ -65,10 +65,7 @@ def read_time_lapse(folder: Path) -> tuple[dict[int, np.ndarray], list[str], lis
     remedy = "restore it, or train again"
     path, picture = folder / "time_lapse.json", folder / "time_lapse.png"
     facts = files.read_json(path, remedy)
-    try:
-        sheet = np.asarray(Image.open(picture).convert("RGB"))
-    except (OSError, SyntaxError) as error:
-        raise SDNError(f"{picture} cannot be read ({error}): {remedy}") from None
+    sheet = read_sheet(picture, remedy)
     captions, steps, rows = (facts.get(key) for key in ("captions", "steps", "rows"))
     if not all(isinstance(value, list) for value in (captions, steps, rows)):
         raise SDNError(f"{path} lists no captions, steps or rows: {remedy}")

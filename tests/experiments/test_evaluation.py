@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -108,3 +109,25 @@ def test_painted_birds_are_published_whole(p, home, capsys):
     after = {name: (folder / name).stat().st_mtime_ns for name in kept}
     changed = {name for name in kept if before[name] != after[name]}
     assert changed >= {"evaluation.json"}
+
+
+def test_a_student_of_painted_birds_is_published_alone(p, home):
+    mine = dataclasses.replace(p, name="mine")
+    folder = home / "results" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "captions.txt").write_text("a red owl\n")
+    publishing.publish(mine, networks=False, names=("stage_two",))
+    report, captions, painted = showcase.stored(mine)
+    assert captions == ["a red owl"] and set(painted) == {"stage_two"}
+    assert set(report["runs"]) == {"real", "chance", "stage_two"}
+    assert report["runs"]["stage_two"] == experiments.evaluate(mine)["runs"]["stage_two"]
+    assert set(report["trainings"]) == {"teacher", "text", "stage_two"}
+    anywhere = dataclasses.replace(mine, output_dir=None)
+    assert profiles.load(folder / "profile.json") == anywhere
+    files_of = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+    assert files_of == {
+        "captions.txt", "evaluation.json", "painted-stage_two.png", "profile.json"
+    }  # fmt: skip
+    publishing.publish(mine, names=("stage_two",))
+    assert showcase.painting(mine) == ["text", "stage_two"]
+    assert not (folder / "teacher").exists()

@@ -78,11 +78,11 @@ def publish(
     if profile.photos is None:
         report = evaluation.evaluate(profile, names)
         needed = runs.NAMES if whole else ("teacher", *painter)
-        kept, besides = needed if whole else painter, TIME_LAPSE
+        kept = needed if whole else painter
     else:
         report = impartial.evaluate(profile, names, attributes, _rivals(against))
         needed = "teacher", *painter, "judge_text"
-        kept, besides = showcase.KEPT if whole else painter, ()
+        kept = showcase.KEPT if whole else painter
     found = {name: runs.get(name, profile) for name in needed}
     report["trainings"] = {
         name: {key: run.config.get(key) for key in ("command", "seconds", "hardware", "commit")}
@@ -106,7 +106,8 @@ def publish(
         if old.stem.removeprefix("painted-") not in students:
             old.unlink()
     if networks:
-        runs.keep({name: found[name] for name in kept}, folder, besides)
+        also = () if profile.photos else TIME_LAPSE
+        runs.keep({name: found[name] for name in kept}, folder, also)
     anywhere = dataclasses.replace(profile, output_dir=None)
     if profiles.PROFILES.get(profile.name) != anywhere:
         files.write_text(folder / "profile.json", anywhere.to_json() + "\n")

@@ -427,6 +427,28 @@ def test_what_the_text_says_of_a_teacher_under_more_noise_is_so() -> None:
     assert less["r_precision"][1] < more["r_precision"][2]
 
 
+def test_what_the_text_says_of_twice_the_width_is_so() -> None:
+    p = profiles.load("birds64")
+    published = showcase.stored(profiles.load("birds64", name="birds64-wider", network__width=0.5))
+    assert published is not None
+    report = published[0]
+    decided = {
+        (pair["of"], pair["from"], measure): judging.decided(measure, pair[measure])
+        for pair in report["differences"]
+        for measure in ("kernel", "r_precision", "colour")
+    }
+    assert {key for key, sign in decided.items() if sign} == {
+        ("stage_two", "stage_one", "kernel"),
+        ("stage_two", "stage_one", "r_precision"),
+        ("stage_two", "wrong caption", "r_precision"),
+        ("stage_two", "wrong caption", "colour"),
+    }
+    assert min(decided.values()) == 0, "nothing is worse"
+    wide, narrow = (report["scores"][who] for who in ("stage_two", p.name))
+    for measure in ("kernel", "r_precision", "colour"):
+        assert wide[measure][0] > narrow[measure][0], "no nearer, but read better in the sample"
+
+
 def test_what_the_text_says_of_photographs_is_so() -> None:
     published = showcase.stored(profiles.load("birds64"))
     assert published is not None

@@ -250,9 +250,21 @@ def test_the_wider_networks_that_ship_are_whole():
     for name, run in networks.items():
         assert run.config["data"] == showcase.read_facts(p)["checksum"]
         assert run.log[-1]["step"] == getattr(p, name).steps and not run.config["dirty"]
-    for name, pictures in showcase.read_painted(profile, ("stage_one", "stage_two")).items():
+    report, _, painted = showcase.stored(profile)
+    assert set(painted) == {"stage_one", "stage_two"} and not report["protocol"]["dirty"]
+    for name, pictures in painted.items():
         made = runs.paint(networks[name].model, networks["text"].model, captions[:3])
         assert np.abs(runs.to_uint8(made).astype(int) - pictures[:3]).max() <= 2
+    narrow = showcase.stored(p)[0]
+    assert report["scores"]["birds64"] == narrow["scores"]["stage_two"]
+    for shared in ("data", "pictures", "captions", "seed", "judge", "kernel"):
+        assert report["protocol"][shared] == narrow["protocol"][shared]
+    assert showcase.read_facts(profile) == showcase.read_facts(p)
+    free = showcase.read_free(profile)[0]
+    for judged in (report, free):
+        for name, digits in judged["protocol"]["weights"].items():
+            assert name == "judge_text" or networks[name].checksum.startswith(digits)
+    assert free["kinds"] == showcase.read_free(p)[0]["kinds"]
 
 
 def test_what_the_wider_students_painted_is_whole():

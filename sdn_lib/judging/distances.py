@@ -41,7 +41,7 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
     ).set_dtype(torch.float64)
     for features, is_real in ((real, True), (generated, False)):
         metric.update(torch.as_tensor(features, dtype=torch.float64), real=is_real)
-    return float(metric.compute())
+    return max(0.0, float(metric.compute()))  # of equal features, rounding leaves a little below 0
 
 
 class Passthrough(nn.Module):

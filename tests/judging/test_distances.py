@@ -21,6 +21,8 @@ def test_frechet_distance_closed_form():
     # |mean difference|^2 + sum (1 - 2)^2
     assert judging.frechet_distance(real, other) == pytest.approx(1 + 3, rel=0.03)
     assert judging.frechet_distance(real, real) == pytest.approx(0, abs=1e-6)
+    few = draw.normal(size=(30, 44))
+    assert 0 <= judging.frechet_distance(few, few) < 1e-6
 
 
 def test_frechet_distance_grows_with_corruption():

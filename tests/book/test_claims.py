@@ -686,11 +686,11 @@ def test_the_brittle_teacher_amplifies_what_ours_damps() -> None:
 
 def test_what_else_was_trained_is_what_the_introduction_says() -> None:
     text = prose(layout("cpu", ROOT).chapters()["00_introduction"])
-    for words in ("two more trainings of each student", "chapter 8 loads eight"):
+    for words in ("two more trainings of each student", "chapter 8 loads nine"):
         assert words in text
     assert len(trainings.stored_trainings(profiles.PROFILES["cpu"])["trainings"]) == 1 + 2
     of_photographs = (ROOT / "results").glob("birds64*/*/weights.safetensors")
-    assert len([*of_photographs]) == 8 + 1  # the wider teacher paints nothing
+    assert len([*of_photographs]) == 9
 
 
 def last_loss(name: str, part: str | None = None) -> float:

@@ -76,6 +76,14 @@ def evaluate(
         raise SDNError(f"{data.folder} is not of CUB, whose attributes these are: leave them out")
     # What may be missing is read before hours of training.
     colours = None if attributes is None else primary_colours(attributes)
+    if colours:
+        known = np.isfinite(colours[1]).all(1)
+        for kind in np.unique(data.class_ids):
+            if not known[kind - 1]:
+                raise SDNError(
+                    f"{attributes} tells nothing of kind {kind}, which {data.folder} shows: take "
+                    "the attributes of the whole archive, or leave them out"
+                )
     judge = networks.efficientnet_network(JUDGE)
     seed = profile.evaluation.seeds[0]
     draw, rows = stream("questions", seed), data.indices("test")

@@ -39,6 +39,25 @@ def test_the_primary_colour_of_a_kind(folder, shared):
     assert len(names) == 15 and names[percents[13 - 1].argmax()] == "black"  # Bobolink
 
 
+def test_a_part_of_the_archive_has_the_attributes_of_its_kinds(folder, tmp_path):
+    names = folder / "attributes.txt"
+    part = tmp_path / "attributes"
+    part.mkdir()
+    (part / names.name).write_bytes(names.read_bytes())
+    rows = (folder / "class_attribute_labels_continuous.txt").read_text().splitlines()
+    (part / "class_attribute_labels_continuous.txt").write_text(f"{rows[6]}\n{rows[2]}\n")
+    with pytest.raises(SDNError, match=r"\(2, 4\) numbers for 4 attributes of 200 kinds"):
+        colours.primary_colours(part)
+    listed = tmp_path / "classes.txt"
+    listed.write_text("7 007.Parakeet_Auklet\n3 003.Sooty_Albatross\n")
+    whole, (_, percents) = (colours.primary_colours(at) for at in (folder, part))
+    assert np.flatnonzero(np.isfinite(percents).all(1)).tolist() == [2, 6]
+    np.testing.assert_array_equal(percents[[2, 6]], whole[1][[2, 6]])
+    listed.write_text("7 007.Parakeet_Auklet\n201 201.Roc\n")
+    with pytest.raises(SDNError, match=r"classes.txt has kinds beyond the 200"):
+        colours.primary_colours(part)
+
+
 def test_a_colour_is_named_by_its_word():
     assert colours.names_colour("a gray-bellied bird.", "grey")
     assert not colours.names_colour("a greyish bird", "grey")
@@ -294,6 +313,14 @@ def test_what_judging_needs_is_read_before_anything_is_trained(tmp_path, folder,
     with pytest.raises(SDNError, match="class_attribute_labels_continuous.txt"):
         impartial.evaluate(p, attributes=tmp_path)
     data = runs.dataset(p)
+    rows = (folder / "class_attribute_labels_continuous.txt").read_text().splitlines()
+    part = tmp_path / "part" / "attributes"
+    part.mkdir(parents=True)
+    (part / "attributes.txt").write_bytes((folder / "attributes.txt").read_bytes())
+    (part / "class_attribute_labels_continuous.txt").write_text("\n".join(rows[:4]))
+    (part.parent / "classes.txt").write_text("1 a\n2 b\n3 c\n4 d\n")
+    with pytest.raises(SDNError, match="tells nothing of kind 5"):
+        impartial.evaluate(p, attributes=part)
     source = {"source": data.manifest["source"] | {"kind": "flowers"}}
     with monkeypatch.context() as patched, pytest.raises(SDNError, match="is not of CUB"):
         patched.setattr(runs, "dataset", lambda _: dataclasses.replace(data, manifest=source))

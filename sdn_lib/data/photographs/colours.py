@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sdn_lib.data.photographs.cub import numbered
 from sdn_lib.errors import SDNError
 from sdn_lib.files import read_text
 
+KINDS = 200
 PRIMARY = "has_primary_color::"
 SPELT = {"grey": ("grey", "gray"), "rufous": ("rufous", "rust", "rusty")}
 """Colours that captions spell in several ways; the others as they are called."""
@@ -18,8 +20,9 @@ def primary_colours(folder: str | Path) -> tuple[list[str], np.ndarray]:
     """Return the names of the colours and, for each of the 200 kinds, how many saw it so.
 
     (colours, float (200, colours), percent of people), kind k in row k - 1. From `attributes.txt`
-    and `class_attribute_labels_continuous.txt` of the official archive. Raises SDNError that names
-    the file where one is missing or has other lines.
+    and `class_attribute_labels_continuous.txt` of the official archive. In a part of it the second
+    may have a row for each kind of the `classes.txt` in the folder above; the rows of the others
+    are NaN. Raises SDNError that names the file where one is missing or has other lines.
     """
     names, table = (
         Path(folder) / name
@@ -37,12 +40,19 @@ def primary_colours(folder: str | Path) -> tuple[list[str], np.ndarray]:
         percents = np.array(rows)
     except ValueError as error:
         raise SDNError(f"{table} is no table of numbers ({error}): {remedy}") from None
-    if not chosen or percents.shape != (200, len(called)):
+    kinds, part = list(range(1, KINDS + 1)), table.parent.parent / "classes.txt"
+    if len(percents) != KINDS and part.exists():
+        kinds = list(numbered(part, 1))
+        if not set(kinds) <= set(range(1, KINDS + 1)):
+            raise SDNError(f"{part} has kinds beyond the {KINDS} of the data set: {remedy}")
+    if not chosen or percents.shape != (len(kinds), len(called)):
         raise SDNError(
-            f"{table} has {percents.shape} numbers for {len(called)} attributes of 200 kinds, "
-            f"{len(chosen)} of them primary colours: {remedy}"
+            f"{table} has {percents.shape} numbers for {len(called)} attributes of {len(kinds)} "
+            f"kinds, {len(chosen)} of them primary colours: {remedy}"
         )
-    return [called[k].removeprefix(PRIMARY) for k in chosen], percents[:, chosen]
+    found = np.full((KINDS, len(chosen)), np.nan)
+    found[np.array(kinds) - 1] = percents[:, chosen]
+    return [called[k].removeprefix(PRIMARY) for k in chosen], found
 
 
 def names_colour(caption: str, colour: str) -> bool:

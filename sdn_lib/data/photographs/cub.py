@@ -57,10 +57,10 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
         name: root / f"{name}.txt"
         for name in ("images", "classes", "image_class_labels", "bounding_boxes")
     }
-    files = _table(paths["images"], 1)
-    names_of = {number: one for number, (one,) in _table(paths["classes"], 1).items()}
-    labels = _table(paths["image_class_labels"], 1)
-    boxes = _table(paths["bounding_boxes"], 4)
+    files = numbered(paths["images"], 1)
+    names_of = {number: one for number, (one,) in numbered(paths["classes"], 1).items()}
+    labels = numbered(paths["image_class_labels"], 1)
+    boxes = numbered(paths["bounding_boxes"], 4)
     for key, table in (("image_class_labels", labels), ("bounding_boxes", boxes)):
         if table.keys() != files.keys():
             number = min(table.keys() ^ files.keys())
@@ -87,8 +87,11 @@ def read(folder: str | Path, subset: bool = False, classes: Sequence[int] | None
     return replace(reading, boxes=np.array(chosen))
 
 
-def _table(path: Path, columns: int) -> dict[int, list[str]]:
-    """Return the lines `<number> <value> ...` of a file, by number, in the order of the file."""
+def numbered(path: Path, columns: int) -> dict[int, list[str]]:
+    """Return the lines `<number> <value> ...` of a file, by number, in the order of the file.
+
+    Raises SDNError that names a line of another form, or a number that comes twice.
+    """
     lines = read_text(path, "unpack CUB_200_2011.tgz there").splitlines()
     found: dict[int, list[str]] = {}
     for place, line in enumerate(lines, 1):

@@ -118,7 +118,13 @@ def mark(
     return {
         "attributes": attribute_accuracy(guess, exam.attributes, exam.mentions),
         "accuracy": interval(
-            named_accuracy, right, exam.mentions, paired=True, groups=exam.species, draws=draws
+            named_accuracy,
+            right,
+            exam.mentions,
+            paired=True,
+            groups=exam.species,
+            draws=draws,
+            within=(0, 1),
         ),
         "frechet": frechet_distance(real_features, features),
         "kernel": measured(kernel_distance, real_features[FIRST], features[FIRST]),

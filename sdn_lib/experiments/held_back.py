@@ -71,7 +71,7 @@ def readings(profile: Profile) -> dict[str, Any]:
         predicted = ridge_regression(fitted, wanted, 0.1 * len(fitted))(other)
         draw = stream("others", 0)
         right = own_caption_nearest(view[held], predicted, kinds[held], draw, among)
-        return interval(np.mean, right.astype(float), groups=kinds[held])
+        return interval(np.mean, right.astype(float), groups=kinds[held], within=(0, 1))
 
     words = common_words(lines, learning.TextTask.COMMON)
     found: dict[str, Any] = {

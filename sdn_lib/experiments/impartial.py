@@ -220,14 +220,16 @@ class Jury:
     def scores(self, answers: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Return every measure of one painter's answers."""
         kernel, groups = self.kernel(answers["seen"]), self.kinds[self.measured]
+        nearest = answers["r_precision"]
         found: dict[str, Any] = {
             "frechet": frechet_distance(self.real, answers["seen"]),
             "kernel": interval(kernel, np.arange(len(groups)), groups=groups),
-            "r_precision": interval(np.mean, answers["r_precision"], groups=self.kinds),
+            "r_precision": interval(np.mean, nearest, groups=self.kinds, within=(0, 1)),
         }
         if self.colours:
             named = np.isfinite(answers["colour"])
-            found["colour"] = interval(np.mean, answers["colour"][named], groups=self.kinds[named])
+            right, kinds = answers["colour"][named], self.kinds[named]
+            found["colour"] = interval(np.mean, right, groups=kinds, within=(0, 1))
             wanted = self.of_kind[self.kinds[named] - 1]
             found["colour_chance"] = float((wanted == np.bincount(wanted).argmax()).mean())
             found["colour_captions"] = int(named.sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -64,6 +65,7 @@ def interval(
     level: float = 0.95,
     draws: int = 100,
     seed: int = 0,
+    within: tuple[float, float] = (-math.inf, math.inf),
 ) -> tuple[float, float, float]:
     """Return (value, low, high) of a measure of samples: where it lies with confidence `level`.
 
@@ -74,8 +76,9 @@ def interval(
 
     Rows that share a species say less than as many species would. Where some do, name each row's
     species in `groups`: one array (n,) for all samples, or one a sample. Halves are then halves of
-    species, drawn once for all samples. Few species widen the interval as Student's t does. Raises
-    SDNError for lengths that do not fit, fewer than two rows or groups, a level outside 0..1, and a
+    species, drawn once for all samples. Few species widen the interval as Student's t does; it ends
+    at the bounds of a measure that always lies `within` some: 0 and 1 for a share. Raises SDNError
+    for lengths that do not fit, fewer than two rows or groups, a level outside 0..1, and a
     measure that is no number. Source: Shao and Wu 1989, the delete-d jackknife.
     """
     counts = [len(rows) for rows in samples]
@@ -107,11 +110,12 @@ def interval(
     if not np.isfinite(deviations).all():
         raise SDNError(f"the measure is no number: {value} of all rows")
     ends = (1 - level) / 2, (1 + level) / 2
-    least = min(len(np.unique(labels)) for labels in species)
-    wider = stats.t.ppf(ends[1], least - 1) / stats.norm.ppf(ends[1])
+    fewest = min(len(np.unique(labels)) for labels in species)
+    wider = stats.t.ppf(ends[1], fewest - 1) / stats.norm.ppf(ends[1])
     # Weibull's quantiles: the others of so few draws lie too far inside.
     low, high = wider * np.quantile(deviations, ends, method="weibull")
-    return value, value - float(high), value - float(low)
+    least, most = within
+    return value, max(least, value - float(high)), min(most, value - float(low))
 
 
 def half_sampler(

@@ -102,6 +102,14 @@ def test_an_interval_that_would_say_nothing_is_refused(draw):
         judging.interval(lambda a: np.nan, x)
 
 
+def test_the_interval_of_a_share_ends_at_zero_and_one():
+    for right in (np.arange(20) < 19, np.arange(20) < 1):
+        value, low, high = judging.interval(np.mean, right)
+        assert value == right.mean() and (low < 0 or high > 1)
+        bounded = judging.interval(np.mean, right, within=(0, 1))
+        assert bounded == (value, max(0, low), min(1, high))
+
+
 def test_paired_samples_stay_paired(draw):
     x = draw.normal(size=(60, 5))
     value, low, high = judging.interval(judging.linear_cka, x, 2 * x, paired=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -62,10 +63,10 @@ def train(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Judge the profile's students on unseen species."""
     profile = _profile(options)
-    from sdn_lib import experiments, files, runs
+    from sdn_lib import experiments, files
     from sdn_lib.experiments import impartial, trainings
 
-    names, photographs = options.run or runs.STUDENTS, profile.photos is not None
+    names, photographs = _students(options), profile.photos is not None
     if options.trainings is not None and options.run:
         raise SDNError("--trainings judges every student: leave --run out")
     if options.attributes and (options.trainings is not None or not photographs):
@@ -87,15 +88,15 @@ def evaluate(options: argparse.Namespace) -> None:
 def publish(options: argparse.Namespace) -> None:
     """Measure a profile, keep it and its networks in results/."""
     profile = _profile(options)
-    from sdn_lib import files, runs, show
+    from sdn_lib import files, show
     from sdn_lib.experiments import publishing
 
     folder = publishing.publish(
         profile,
         options.attributes,
-        options.as_they_are,
+        options.as_they_are and os.path.abspath(options.as_they_are),
         networks=not options.scores_only,
-        names=options.run or runs.STUDENTS,
+        names=_students(options),
         against=options.against,
     )
     if profile.photos is None and not options.run:
@@ -103,6 +104,13 @@ def publish(options: argparse.Namespace) -> None:
         with files.writing(folder / "unseen_species.png") as partial:
             figure.savefig(partial, format="png", dpi=100)
     print(folder)
+
+
+def _students(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the students that are asked for, each once; all where none is."""
+    from sdn_lib import runs
+
+    return tuple(dict.fromkeys(options.run or runs.STUDENTS))
 
 
 def generate(options: argparse.Namespace) -> None:

@@ -77,7 +77,8 @@ def distances(
 def same_photographs(profile: Profile, photos: str) -> prepared.Prepared:
     """Return the profile's photographs as `photos` holds them; SDNError where it holds others."""
     turned, plain = runs.dataset(profile), runs.dataset(dataclasses.replace(profile, photos=photos))
-    if plain.captions != turned.captions:
+    alike = [(data.captions, data.names, data.splits, data.size) for data in (turned, plain)]
+    if alike[0] != alike[1]:
         raise SDNError(
             f"{photos} holds other photographs than {profile.photos}: prepare the same ones, "
             "without --facing"

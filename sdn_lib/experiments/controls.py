@@ -77,29 +77,34 @@ def student_of(row: Row, profile: Profile, seed: int) -> nn.Module:
 
 
 class PlainStudent(nn.Module):
-    """A painter without the mirror: from 2 x 2, channels halve wherever the picture's side doubles.
+    """A painter without the mirror: channels halve wherever the picture's side doubles.
 
-    `student(text)` returns {'image'} alone. `channels`, those at 2 x 2, are chosen so that it has
-    about `weights` weights. Source: the generator of DCGAN (Radford et al. 2016), with nearest
-    upsampling.
+    It begins with `cells` x `cells`: 2 x 2, or where `size` is no power of two the odd number that
+    doubles to it. `student(text)` returns {'image'} alone. `channels`, those of the beginning, are
+    chosen so that it has about `weights` weights. Source: the generator of DCGAN (Radford et al.
+    2016), with nearest upsampling.
     """
 
     def __init__(self, text_dim: int, fc_width: int, size: int, weights: int) -> None:
         super().__init__()
-        doublings = (size // 2).bit_length() - 1
+        self.cells, doublings = size, 0
+        while self.cells > 2 and self.cells % 2 == 0:
+            self.cells, doublings = self.cells // 2, doublings + 1
+        area = self.cells**2
 
         def widths(channels: int) -> list[int]:
             return [max(8, channels >> k) for k in range(doublings + 1)]
 
         def excess(channels: int) -> int:
-            dense = fc_width * (text_dim + 4 * channels)
+            dense = fc_width * (text_dim + area * channels)
             pairs = itertools.pairwise([*widths(channels), 3])
             return abs(dense + 9 * sum(a * b for a, b in pairs) - weights)
 
         self.channels = min(range(8, 2048), key=excess)
+        start = area * self.channels
         self.dense = nn.Sequential(
             *_block(nn.Linear(text_dim, fc_width), nn.BatchNorm1d(fc_width)),
-            *_block(nn.Linear(fc_width, 4 * self.channels), nn.BatchNorm1d(4 * self.channels)),
+            *_block(nn.Linear(fc_width, start), nn.BatchNorm1d(start)),
         )
         layers: list[nn.Module] = []
         for a, b in itertools.pairwise(widths(self.channels)):
@@ -113,7 +118,7 @@ class PlainStudent(nn.Module):
 
     def forward(self, text: Tensor) -> dict[str, Tensor]:
         """Return {'image': (batch, 3, size, size)} of text (batch, text_dim)."""
-        x = self.dense(text.float()).view(len(text), self.channels, 2, 2)
+        x = self.dense(text.float()).view(len(text), self.channels, self.cells, self.cells)
         return {"image": self.body(x)}
 
 

@@ -56,11 +56,14 @@ def memory(stage: str, depth: int, width: float, size: int, fc_width: int, batch
     the convolutions comes on top.
     """
     student, teacher = _networks(depth, width, size, fc_width)
+    weights = [p for network in (student, teacher) for p in network.parameters()]
+    counted = {p.untyped_storage()._cdata for p in weights}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage.nbytes()
+        if storage._cdata not in counted:
+            kept[storage._cdata] = storage.nbytes()
         return tensor
 
     with torch.device("meta"):

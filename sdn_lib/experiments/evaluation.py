@@ -168,15 +168,16 @@ def to_table(report: dict[str, Any]) -> str:
 def summary(values: list[dict[str, Any]]) -> dict[str, Any]:
     """Return {metric: {'mean', 'low', 'high', 'values'}} of one student's scores by seed.
 
-    Of its attributes, only their means.
+    Of its attributes, only their means, over the seeds of which some caption names them.
     """
     flat = [{"accuracy": v["attributes"]["mean"], **v} for v in values]
     folded: dict[str, Any] = {}
     for metric in flat[0]:
         if metric == "attributes":
-            names = flat[0]["attributes"]
+            found = [v["attributes"] for v in flat]
+            names = dict.fromkeys(name for of in found for name in of)
             folded["attributes"] = {
-                name: float(np.mean([v["attributes"][name] for v in flat])) for name in names
+                name: float(np.mean([of[name] for of in found if name in of])) for name in names
             }
             continue
         numbers = [v[metric] for v in flat]

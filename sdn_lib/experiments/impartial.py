@@ -70,8 +70,14 @@ def evaluate(
     if profile.photos is None:
         raise SDNError(f"profile {profile.name!r} has no photographs: use experiments.evaluate")
     data, began = runs.dataset(profile), code()
-    if len(np.unique(data.class_ids[data.indices("test")])) < 2:
+    counts = np.unique(data.class_ids[data.indices("test")], return_counts=True)[1]
+    if len(counts) < 2:
         raise SDNError(f"{data.folder} has one kind to test on: judging compares two or more")
+    if len(counts) < 4 and counts.min() < 2:
+        raise SDNError(
+            f"{data.folder} has {len(counts)} kinds to test on, and of one of them a single "
+            "photograph: judging wants two of each, or four kinds"
+        )
     if attributes and data.manifest["source"].get("kind", "cub") != "cub":
         raise SDNError(f"{data.folder} is not of CUB, whose attributes these are: leave them out")
     # What may be missing is read before hours of training.

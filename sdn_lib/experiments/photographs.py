@@ -88,19 +88,22 @@ def score(
     pairs = _captions(data)
     found = _pairwise(folder, data, lpips)
     left_out: dict[str, str] = {}
-    try:
-        found["r_precision"] = r_precision(profile, folder, seed=seed)
-    except SDNError as error:
-        left_out["r_precision"] = str(error)
+
+    def attempt(names: str, measure: Callable[[], dict[str, float]]) -> None:
+        try:
+            found.update(measure())
+        except SDNError as error:
+            left_out[names] = str(error)
+
+    attempt("r_precision", lambda: {"r_precision": r_precision(profile, folder, seed=seed)})
     if inception is None:
         left_out["is, fid, kid"] = "no Inception weights: see judging.networks.inception_network"
     else:
-        found |= _inception_scores(inception, folder, data, seed)
+        attempt("is, fid, kid", lambda: _inception_scores(inception, folder, data, seed))
     if efficientnet is None:
         left_out["frechet_efficientnet"] = "see judging.networks.efficientnet_network"
     else:
-        made, real = _outputs(efficientnet, folder, data)
-        found["frechet_efficientnet"] = frechet_distance(real["features"], made["features"])
+        attempt("frechet_efficientnet", lambda: _efficientnet_score(efficientnet, folder, data))
     if lpips is None:
         left_out["lpips"] = "see judging.networks.lpips_network"
     for name, least in scores.ENOUGH.items():
@@ -214,6 +217,13 @@ def _inception_scores(
         "fid": frechet_distance(real["features"], made["features"]),
         "kid": scores.kernel_inception_distance(real["features"], made["features"], seed),
     }
+
+
+def _efficientnet_score(
+    efficientnet: Callable, folder: Path, data: prepared.Prepared
+) -> dict[str, float]:
+    made, real = _outputs(efficientnet, folder, data)
+    return {"frechet_efficientnet": frechet_distance(real["features"], made["features"])}
 
 
 def _captions(data: prepared.Prepared) -> list[tuple[int, int]]:

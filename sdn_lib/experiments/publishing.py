@@ -6,6 +6,7 @@ What is written there, and how it is read, see `showcase`.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,11 @@ def publish(
     the gaps, and `held_back.readings`. With `as_they_are`, a folder of the same photographs of
     which none was mirrored, another student is trained on those, see `both_ways`. Without
     `networks`, which may be too large to ship, none is kept. `names` are the students that are
-    judged; of a part of them only what paints is kept. Of photographs the last is compared with
-    stage two of the profile `against`, which ships; where not all is kept no reader is compared.
-    The profile is kept where it is none of the library's. Returns the folder; SDNError where it has
-    no `captions.txt`, or where embeddings came with the photographs.
+    judged; of a part of them only these, their text encoder and their teacher are kept. Of
+    photographs the last is compared with stage two of the profile `against`, which ships; where not
+    all is kept no reader is compared. The profile is kept where it is none of the library's. What
+    an earlier publication left there and this one does not write goes. Returns the folder; SDNError
+    where it has no `captions.txt`, or where embeddings came with the photographs.
     """
     whole = networks and set(names) == set(runs.STUDENTS)
     if as_they_are and "stage_two" not in names:
@@ -73,16 +75,20 @@ def publish(
     if networks and profile.network.teacher_weights:
         raise SDNError("a converted teacher is not ours to ship: publish the scores alone")
     if as_they_are:
-        both_ways.same_photographs(profile, as_they_are)  # before hours of training
+        plain = both_ways.same_photographs(profile, as_they_are)  # before hours of training
+        if plain.manifest["source"].get("facing"):
+            raise SDNError(
+                f"{as_they_are} holds photographs that were turned to one side: prepare them "
+                "without --facing"
+            )
     painter = "text", *names
     if profile.photos is None:
         report = evaluation.evaluate(profile, names)
-        needed = runs.NAMES if whole else ("teacher", *painter)
-        kept = needed if whole else painter
+        needed = kept = runs.NAMES if whole else ("teacher", *painter)
     else:
         report = impartial.evaluate(profile, names, attributes, _rivals(against))
-        needed = "teacher", *painter, "judge_text"
-        kept = showcase.KEPT if whole else painter
+        kept = "teacher", *painter
+        needed = *kept, "judge_text"
     found = {name: runs.get(name, profile) for name in needed}
     report["trainings"] = {
         name: {key: run.config.get(key) for key in ("command", "seconds", "hardware", "commit")}
@@ -100,16 +106,24 @@ def publish(
         report["gaps"] = gaps(profile, students)
         if "stage_two" in names and free_pictures.flocks(profile):
             publish_free(profile)
+        else:
+            for old in folder.glob("kinds*"):
+                old.unlink()
         files.write_json(folder / "data.json", facts_of(runs.dataset(profile)))
     _paint(students, found, captions, folder)
     for old in folder.glob("painted-*.png"):
         if old.stem.removeprefix("painted-") not in students:
             old.unlink()
+    for name in runs.NEEDS:
+        if not networks or name not in kept:
+            shutil.rmtree(folder / name, ignore_errors=True)
     if networks:
         also = () if profile.photos else TIME_LAPSE
         runs.keep({name: found[name] for name in kept}, folder, also)
     anywhere = dataclasses.replace(profile, output_dir=None)
-    if profiles.PROFILES.get(profile.name) != anywhere:
+    if profiles.PROFILES.get(profile.name) == anywhere:
+        (folder / "profile.json").unlink(missing_ok=True)
+    else:
         files.write_text(folder / "profile.json", anywhere.to_json() + "\n")
     files.write_json(folder / "evaluation.json", report)
     return folder

@@ -44,7 +44,7 @@ def stored_rows(profile: Profile) -> dict[str, list[dict[str, Any]]]:
         if paths:
             break
     else:
-        raise SDNError(f"{folder} holds no rows: run `sdn ablate --profile {profile.name}`")
+        raise SDNError(f"{folder} holds no rows: run `sdn ablate --profile {runs.naming(profile)}`")
     results: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
         row = _read(path) | {"file": path}
@@ -71,11 +71,11 @@ def stored_row(name: str, seed: int, profile: Profile, folder: Path) -> dict[str
     facts, settings = _read(path), row_settings(name, seed, profile)
     stored = {"exam": FIRST_EXAM, **facts["settings"]}
     stored["row"] = stored["row"] | {"about": ROWS[name].about}
-    different = [key for key in settings if stored.get(key) != settings[key]]
-    if different:
-        how = runs.first_difference(stored, settings)
+    asked = {key: stored.get(key) for key in settings}
+    if how := runs.first_difference(asked, settings):
+        part = how.split(" ")[0].split(".")[0]
         raise SDNError(
-            f"{path} was made with another {different[0]} ({how}): delete it, or name a --folder"
+            f"{path} was made with another {part} ({how}): delete it, or name a --folder"
         )
     return facts
 

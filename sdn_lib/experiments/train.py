@@ -68,7 +68,7 @@ def train_row(
         "threads": torch.get_num_threads(),
         "device": devices.describe(devices.best()),
         "precision": learning.ran_in(profile.stage_one, devices.best()),
-        "command": f"sdn ablate {name} --seeds {seed} --profile {profile.name}",
+        "command": f"sdn ablate {name} --seeds {seed} --profile {runs.naming(profile)}",
         "hardware": machine.hardware(),
         "versions": machine.versions(),
         **code,

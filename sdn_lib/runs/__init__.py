@@ -20,6 +20,7 @@ from sdn_lib.runs.settings import (
     begin_training,
     expected_config,
     first_difference,
+    naming,
     step_cost,
     train_config,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "keep",
     "load",
     "make_task",
+    "naming",
     "paint",
     "paint_embeddings",
     "painter",

@@ -9,7 +9,7 @@ from typing import Any
 
 from sdn_lib import distillation, files, processes
 from sdn_lib.errors import SDNError, near
-from sdn_lib.profiles import Profile, TrainConfig
+from sdn_lib.profiles import PROFILES, Profile, TrainConfig
 from sdn_lib.runs import pretrained, weights
 from sdn_lib.runs.data import EVALUATORS, dataset, own_birds
 
@@ -50,6 +50,13 @@ STAGE = {"baseline": "pixels", "stage_one": "stage_one", "stage_two": "stage_two
 def step_cost(name: str) -> int:
     """Return what a training step of a student costs, in forward passes of a VGG trunk."""
     return distillation.STEP_COST[STAGE[name]]
+
+
+def naming(profile: Profile) -> str:
+    """Return the name by which a command knows a profile: one of a file, that of a file."""
+    known = PROFILES.get(profile.name)
+    ours = known and dataclasses.replace(profile, output_dir=known.output_dir) == known
+    return profile.name if ours else f"{profile.name}.json"
 
 
 def train_config(name: str, profile: Profile) -> TrainConfig:
@@ -113,18 +120,19 @@ def first_difference(found: dict, expected: dict) -> str:
 def begin_training(folder: Path, settings: dict[str, Any]) -> Path:
     """Note in a training's folder what it depends on, and return the file that says so.
 
-    Raises SDNError for a folder with a training of other settings, naming the first that differs,
-    or with one of which nobody knows the settings.
+    What was begun but left no state, say because a setting was refused, does not count. Raises
+    SDNError for a folder with a training of other settings, naming the first that differs, or with
+    one of which nobody knows the settings.
     """
-    began = folder / "settings.json"
-    if began.exists():
+    began, state = folder / "settings.json", folder / "state.safetensors"
+    if began.exists() and state.exists():
         remedy = f"delete {folder} and train again"
         if difference := first_difference(files.read_json(began, remedy), settings):
             raise SDNError(
                 f"{folder} holds an unfinished training with other settings ({difference}): "
                 "delete it, or choose another output_dir"
             )
-    elif (folder / "state.safetensors").exists():
+    elif state.exists():
         raise SDNError(
             f"{folder} holds an unfinished training without its {began.name}: delete it, or choose "
             "another output_dir"

@@ -52,6 +52,7 @@ from sdn_lib.runs.settings import (
     begin_training,
     expected_config,
     first_difference,
+    naming,
     train_config,
 )
 from sdn_lib.runs.time_lapse import TimeLapse
@@ -214,7 +215,7 @@ def _train(name: str, profile: Profile) -> Run:
         "name": name,
         "profile": profile.name,
         "settings": settings,
-        "command": f"sdn train {name} --profile {profile.name}",
+        "command": f"sdn train {name} --profile {naming(profile)}",
         "hardware": machine.hardware(),
         "device": devices.describe(devices.best()),
         "precision": learning.ran_in(config, devices.best()),

@@ -33,7 +33,7 @@ class TimeLapse:
         self.moments = {0, steps} | {round(steps * 0.5 ** (k / 1.5)) for k in range(1, 11)}
         self.encoder, self.folder = encoder, folder
         self.frames: dict[int, np.ndarray] = {}
-        if (folder / "time_lapse.json").exists():
+        if all((folder / kept).exists() for kept in ("state.safetensors", "time_lapse.json")):
             try:
                 self.frames, _, _ = read_time_lapse(folder)
             except SDNError:

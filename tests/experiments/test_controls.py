@@ -57,3 +57,6 @@ def test_the_plain_student_is_as_large_as_the_mirrored_one(p):
     text = torch.randn(3, p.network.text_dim)
     made = controls.student_of(ROWS["plain"], p, 0)(text)
     assert list(made) == ["image"] and made["image"].shape == (3, 3, 32, 32)
+    for size in (32, 64, 96, 160, 224):
+        plain = controls.PlainStudent(16, 16, size, 60_000)
+        assert plain(torch.randn(2, 16))["image"].shape == (2, 3, size, size)

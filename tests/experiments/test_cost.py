@@ -33,6 +33,9 @@ def test_memory_is_weights_and_what_grows_with_the_batch():
     at = {n: cost.memory("stage_two", **TINY, batch=n) for n in (2, 4, 8)}
     assert at[8] - at[4] == pytest.approx(2 * (at[4] - at[2]), rel=0.01) and at[4] > at[2]
     assert cost.memory("stage_one", **TINY, batch=8) < at[8]
+    networks = cost._networks(**TINY)
+    held = [sum(p.numel() for p in network.parameters()) for network in networks]
+    assert 2 * at[4] - at[8] == pytest.approx(12 * held[0] + 4 * held[1], abs=100), "once each"
     learned = 143_789_123
     weights = 12 * learned + 4 * 20_024_384
     assert cost.memory("stage_one", **PAPER, batch=12) > weights

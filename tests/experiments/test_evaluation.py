@@ -71,6 +71,13 @@ def test_further_trainings_differ_in_their_seeds_alone(p, home):
     assert "stage_two" in experiments.to_table(report)
 
 
+def test_an_attribute_that_some_seed_does_not_ask_for_is_averaged_over_the_others():
+    asked = ({"crest": 1.0, "mean": 1.0}, {"wing": 0.5, "mean": 0.5}, {"crest": 0.0, "mean": 0.0})
+    found = evaluation.summary([{"attributes": of} for of in asked])
+    assert found["attributes"] == {"crest": 0.5, "mean": 0.5, "wing": 0.5}
+    assert found["accuracy"]["values"] == [1.0, 0.5, 0.0]
+
+
 def test_stored_trainings_are_the_profiles_or_those_that_ship(p, home):
     with pytest.raises(SDNError, match=r"cpu/trainings\.json .*No such file.*--trainings"):
         trainings.stored_trainings(p)
@@ -130,4 +137,8 @@ def test_a_student_of_painted_birds_is_published_alone(p, home):
     }  # fmt: skip
     publishing.publish(mine, names=("stage_two",))
     assert showcase.painting(mine) == ["text", "stage_two"]
-    assert not (folder / "teacher").exists()
+    assert (folder / "teacher" / "weights.safetensors").exists()
+    publishing.publish(mine, networks=False, names=("stage_one",))
+    assert {path.name for path in folder.iterdir()} == {
+        "captions.txt", "evaluation.json", "painted-stage_one.png", "profile.json"
+    }  # fmt: skip

@@ -232,11 +232,12 @@ def test_some_students_are_judged_beside_those_that_ship(report, tmp_path, monke
     weights = {name: run.checksum[:16] for name, run in networks.items()}
     assert found["protocol"]["rivals"] == {"birds64": weights}
     publishing.publish(report.profile, names=("stage_two",))
-    assert {path.parent.name for path in kept.glob("*/weights.safetensors")} == set(networks)
+    assert {path.parent.name for path in kept.glob("*/weights.safetensors")} == {
+        "teacher", *networks
+    }  # fmt: skip
     assert showcase.painting(report.profile) == ["text", "stage_two"]
-    (kept / "kinds.json").unlink()
     publishing.publish(report.profile, networks=False, names=("stage_one",))
-    assert not (kept / "kinds.json").exists()  # it is of stage two
+    assert not [*kept.glob("kinds*"), *kept.glob("*/")]  # they are of stage two
     for names, told, words in (
         (("stage_one",), {"as_they_are": "x"}, "judge it, too"),
         (both, {"against": "cpu"}, "'cpu' has no photographs"),
@@ -330,6 +331,15 @@ def test_what_judging_needs_is_read_before_anything_is_trained(tmp_path, folder,
         publishing.publish(p, tmp_path)
     with pytest.raises(SDNError, match="nowhere is no prepared data set"):
         publishing.publish(p, folder, str(tmp_path / "nowhere"))
+    turned = SimpleNamespace(manifest={"source": {"facing": "right"}})
+    with monkeypatch.context() as patched, pytest.raises(SDNError, match="turned to one side"):
+        patched.setattr(publishing.both_ways, "same_photographs", lambda *_: turned)
+        publishing.publish(p, folder, "turned")
+    few = data.class_ids.copy()
+    few[data.indices("test")[1:]] = few[-1]
+    with monkeypatch.context() as patched, pytest.raises(SDNError, match="a single photograph"):
+        patched.setattr(runs, "dataset", lambda _: dataclasses.replace(data, class_ids=few))
+        impartial.evaluate(p, attributes=folder)
 
     def missing(variant):
         raise SDNError("install the extra metrics")

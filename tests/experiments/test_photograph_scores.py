@@ -72,6 +72,19 @@ def test_scores_travel_with_their_protocol(p, made):
     assert {"weights", "data", "seed", "versions", "crop", "resize", "colours"} <= set(facts)
 
 
+def test_a_score_that_cannot_be_had_leaves_the_others(p, made):
+    class Broken(Fake):
+        def __call__(self, images):
+            return {name: x[:, :1] * float("nan") for name, x in super().__call__(images).items()}
+
+    with pytest.warns(UserWarning, match="fid of 60 pictures is biased"):
+        report = photographs.score(p, made, Fake(), Broken())
+    assert {"ssim", "fid"} <= set(report["scores"])
+    assert "NaN" in report["left_out"]["frechet_efficientnet"]
+    report = photographs.score(p, made, Broken(), None)
+    assert "ssim" in report["scores"] and set(report["left_out"]) >= {"is, fid, kid"}
+
+
 def test_without_inception_the_rest_is_scored(p, made, capsys):
     report = photographs.score(p, made)
     assert "fid" not in report["scores"] and "Inception" in report["left_out"]["is, fid, kid"]

@@ -264,6 +264,16 @@ def test_an_interrupted_run_is_resumed_and_one_of_other_settings_refused(p, trai
         assert torch.equal(resumed.model.state_dict()[key], value)
 
 
+def test_a_refused_setting_does_not_stand_in_the_way_of_its_remedy(p, home):
+    own = dataclasses.replace(p, output_dir=str(home / "refused"))
+    lonely = dataclasses.replace(own, stage_one=dataclasses.replace(p.stage_one, batch=1))
+    with pytest.raises(SDNError, match="give it 2 or more"):
+        runs.train("stage_one", lonely)
+    assert runs.train("stage_one", own).how == "trained"
+    frames, _, _ = runs.read_time_lapse(own.runs / "stage_one")
+    assert max(frames) == own.stage_one.steps
+
+
 def test_damage_is_named(p, trained, home):
     folder = home / "damaged" / "evaluator"
     folder.mkdir(parents=True)

@@ -25,7 +25,7 @@ def primary_colours(folder: str | Path) -> tuple[list[str], np.ndarray]:
     are NaN. Raises SDNError that names the file where one is missing or has other lines.
     """
     names, table = (
-        Path(folder) / name
+        Path(folder).resolve() / name
         for name in ("attributes.txt", "class_attribute_labels_continuous.txt")
     )
     if not names.exists() and (names.parent.parent.parent / names.name).exists():

@@ -88,6 +88,7 @@ def read(root: str | Path, subset: bool = False, classes: Sequence[int] | None =
         "captions_mended": 0,
         "files_repeated_to_ten": sum(len(captions[name]) < most for name in names),
     }
+    found = Split(splits, None, [], "the table, or drawn by the names of the classes")
     return Reading(
         names=names,
         class_ids=ids,
@@ -97,9 +98,7 @@ def read(root: str | Path, subset: bool = False, classes: Sequence[int] | None =
         splits=splits,
         boxes=None,
         embeddings=None,
-        source=source_of(
-            "folder", root, Split(splits, None, []), splits, subset, classes, mended, [table]
-        ),
+        source=source_of("folder", root, found, splits, subset, classes, mended, [table]),
     )
 
 

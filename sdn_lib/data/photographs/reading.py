@@ -77,7 +77,7 @@ def source_of(
         "subset": bool(subset),
         "classes": None if classes is None else sorted(set(classes)),
         "splits": {name: list(splits).count(name) for name in SPLITS},
-        "splits_from": "pickles" if split.files else "list of test classes",
+        "splits_from": split.origin,
         "embeddings": None if split.embeddings is None else str(split.embeddings.dtype),
         **mended,
         "md5": {

@@ -18,11 +18,15 @@ EMBEDDINGS_LIMIT = 2 << 30
 
 @dataclass(frozen=True)
 class Split:
-    """The split of N images, and the embeddings that lie beside it, if any, in the same order."""
+    """The split of N images, and the embeddings that lie beside it, if any, in the same order.
+
+    `origin` says where the split comes from.
+    """
 
     splits: list[str]
     embeddings: np.ndarray | None
     files: list[Path]
+    origin: str = "pickles"
 
 
 def read_split(
@@ -44,7 +48,8 @@ def read_split(
     paths = {split: folder / split / "filenames.pickle" for split in SPLITS}
     embedded = [folder / split / "char-CNN-RNN-embeddings.pickle" for split in SPLITS]
     if not any(path.exists() for path in [*paths.values(), *embedded]):
-        return Split(["test" if c in test_classes else "train" for c in class_ids], None, [])
+        own = ["test" if c in test_classes else "train" for c in class_ids]
+        return Split(own, None, [], "list of test classes")
     at = {name: row for row, name in enumerate(names)}
     rows: dict[str, list[int]] = {}
     for split, path in paths.items():

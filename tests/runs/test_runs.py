@@ -324,6 +324,7 @@ def test_damaged_records_are_named_or_heal(p, trained, home, tmp_path, damage):
     with pytest.raises(SDNError, match="time_lapse.json .*restore it, or train again"):
         runs.read_time_lapse(folder)
     encoder = trained["text"].model
+    (folder / "state.safetensors").touch()
     lapse = runs.TimeLapse(runs.dataset(p), encoder, p.stage_two.steps, folder)
     assert lapse.frames == {}, "the training goes on without"
 
@@ -336,6 +337,7 @@ def test_damaged_records_are_named_or_heal(p, trained, home, tmp_path, damage):
 
     fresh = dataclasses.replace(p, output_dir=str(tmp_path))
     (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "state.safetensors").touch()
     (tmp_path / "teacher" / "settings.json").write_text(damage)
     with pytest.raises(SDNError, match="settings.json .*delete .*teacher and train again"):
         runs.get("teacher", fresh)

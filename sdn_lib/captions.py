@@ -42,6 +42,11 @@ class CaptionWarning(UserWarning):
     """A caption of which not everything can be read."""
 
 
+def words(caption: str) -> set[str]:
+    """Return the words of a caption, small letters only, each once."""
+    return set(re.findall("[a-z]+", caption.lower()))
+
+
 def remarks(caption: str) -> list[str]:
     """Return what of a caption cannot be read, a sentence each; none for one that is read whole.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdn_lib import devices
-from sdn_lib.captions import LENGTH
+from sdn_lib.captions import LENGTH, words
 from sdn_lib.data import prepared
 from sdn_lib.distillation import LayerLosses
 from sdn_lib.errors import SDNError
@@ -134,19 +133,14 @@ class TextTask(Task):
 
 def common_words(captions: Sequence[str], part: float) -> dict[str, int]:
     """Return {word: its place} of the words in at least that part of the captions, sorted."""
-    counts = Counter(word for caption in captions for word in _words(caption))
+    counts = Counter(word for caption in captions for word in words(caption[:LENGTH]))
     common = sorted(word for word, count in counts.items() if count >= part * len(captions))
     return {word: place for place, word in enumerate(common)}
 
 
-def words_held(captions: Sequence[str], words: dict[str, int]) -> Tensor:
-    """Return float32 (captions, words), 1 where a caption holds a word."""
-    held = torch.zeros(len(captions), len(words))
+def words_held(captions: Sequence[str], place: dict[str, int]) -> Tensor:
+    """Return float32 (captions, words), 1 where what is read of a caption holds a word."""
+    held = torch.zeros(len(captions), len(place))
     for row, caption in enumerate(captions):
-        held[row, [words[word] for word in _words(caption) if word in words]] = 1
+        held[row, [place[word] for word in words(caption[:LENGTH]) if word in place]] = 1
     return held
-
-
-def _words(caption: str) -> set[str]:
-    """Return the words of what is read of a caption, each once."""
-    return set(re.findall("[a-z]+", caption[:LENGTH].lower()))

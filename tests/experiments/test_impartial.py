@@ -61,7 +61,8 @@ def test_a_part_of_the_archive_has_the_attributes_of_its_kinds(folder, tmp_path)
 def test_a_colour_is_named_by_its_word():
     assert colours.names_colour("a gray-bellied bird.", "grey")
     assert not colours.names_colour("a greyish bird", "grey")
-    assert colours.names_colour("Red, and blue", "red")
+    for caption in ("Red, and blue", "blue/red", "blue; red!", "a (red) bird"):
+        assert colours.names_colour(caption, "red")
 
 
 @pytest.mark.parametrize(

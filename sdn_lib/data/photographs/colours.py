@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sdn_lib.captions import words
 from sdn_lib.data.photographs.cub import numbered
 from sdn_lib.errors import SDNError
 from sdn_lib.files import read_text
@@ -57,5 +58,4 @@ def primary_colours(folder: str | Path) -> tuple[list[str], np.ndarray]:
 
 def names_colour(caption: str, colour: str) -> bool:
     """Say whether a caption has the word for a colour."""
-    words = set(caption.lower().replace(",", " ").replace(".", " ").replace("-", " ").split())
-    return not words.isdisjoint(SPELT.get(colour, (colour,)))
+    return not words(caption).isdisjoint(SPELT.get(colour, (colour,)))

@@ -71,5 +71,6 @@ def run_row(place: Layout, values: Mapping[str, Any]) -> None:
     target = place.build / "rows" / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
     source, failed = place.book / "rows" / "row.ipynb", target.with_name(f"{name}.failed.ipynb")
+    for old in (target, failed):
+        old.unlink(missing_ok=True)
     execute_notebook(place, source, target, failed, values, f"row {name}")
-    failed.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from sdn_lib.machine import cores
 # What a user's shell or profile could change in a kernel.
 UNSET = (
     "PYTHONSTARTUP", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONINSPECT", "JUPYTER_CONFIG_PATH",
-    "JUPYTER_PREFER_ENV_PATH",
+    "JUPYTER_PREFER_ENV_PATH", "PYTHONSAFEPATH",
 )  # fmt: skip
 
 # As ipykernel_launcher does it; but a port that another process took is told in one line.

@@ -210,10 +210,11 @@ def preview(text: str, address: str) -> str:
 def fill_numbers(notebook: str, numbers: Mapping[str, Any]) -> str:
     """Put the values into the text of a notebook that Jupyter would show as their keys."""
     import nbformat
+    from myst_nb.core.variables import format_plain_text
 
     def value(match: re.Match) -> str:
         key, _, form = match[1].partition(":")
-        return format(numbers[key], form) if key in numbers else match[0]
+        return format_plain_text(repr(numbers[key]), form) if key in numbers else match[0]
 
     cells = nbformat.reads(notebook, as_version=4)
     for cell in cells.cells:

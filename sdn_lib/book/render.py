@@ -288,10 +288,20 @@ def put_in_place(made: Path, target: Path) -> Path:
             old.rename(place)
         if error.errno not in (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM):
             raise
+        inside = files.partial_path(place / "index.html")
+        try:
+            shutil.copytree(new, inside)
+        except shutil.Error as error:
+            remove(inside)
+            raise SDNError(f"{target} could not be written: {error.args[0][0][2]}") from None
+        finally:
+            remove(new)
         for path in place.iterdir():
-            remove(path)
-        shutil.copytree(new, place, dirs_exist_ok=True)
-        remove(new)
+            if path != inside:
+                remove(path)
+        for path in inside.iterdir():
+            path.rename(place / path.name)
+        inside.rmdir()
     remove(old)
     return target
 

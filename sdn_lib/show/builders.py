@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from sdn_lib.captions import LENGTH, CaptionWarning, remarks
 from sdn_lib.errors import SDNError
 from sdn_lib.show.arrays import as_array, as_images, mosaic, strongest
 from sdn_lib.show.explorer import Explorer
-from sdn_lib.show.frames import Control, Frame, Panel
+from sdn_lib.show.frames import Control, Frame, Panel, typed
 from sdn_lib.show.style import LEVEL_OF
 
 
@@ -59,21 +57,13 @@ def prompt_builder(
         Control(name, name.replace("_", " "), tuple(values), default=(default or {}).get(name, ""))
         for name, values in choices.items()
     ]
-    live = _reader(live_text) if live_text else None
+    live = None
+    if live_text:
+
+        def live(caption: str) -> Frame:
+            return typed(caption, lambda line: _panels(live_text(line), 1)[0])
+
     return Explorer(controls, frames, title=title, alt=alt, live=live)
-
-
-def _reader(render: Callable[[str], Mapping[str, Any]]) -> Callable[[str], Frame]:
-    """Return what makes the frame of a typed caption, with remarks on what cannot be read of it."""
-
-    def read(caption: str) -> Frame:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CaptionWarning)  # the frame says it
-            panels = _panels(render(caption), 1)[0]
-        shown = caption if len(caption) <= LENGTH else f"{caption[:LENGTH]}..."
-        return Frame(panels, shown, " ".join(f"Note: {remark}." for remark in remarks(caption)))
-
-    return read
 
 
 def _panels(rendered: Mapping[str, Any], count: int) -> list[tuple[Panel, ...]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from sdn_lib.captions import LENGTH, CaptionWarning, remarks
 from sdn_lib.errors import SDNError
 
 KINDS = ("select", "slider", "buttons")
@@ -81,3 +84,15 @@ class Frame:
     def layout(self) -> tuple[tuple[str, int], ...]:
         """Return ((panel label, number of images), ...), which all frames of an Explorer share."""
         return tuple((panel.label, len(panel.images)) for panel in self.panels)
+
+
+def typed(caption: str, panels_of: Callable[[str], tuple[Panel, ...]]) -> Frame:
+    """Return the frame of a caption that a reader typed, with remarks on what cannot be read of it.
+
+    The caption is shown as far as it is read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CaptionWarning)  # the frame says it
+        panels = panels_of(caption)
+    shown = caption if len(caption) <= LENGTH else f"{caption[:LENGTH]}..."
+    return Frame(panels, shown, " ".join(f"Note: {remark}." for remark in remarks(caption)))

@@ -384,6 +384,7 @@ def zip_link():
         (tar_of({**BIRDS, "/tmp/evil": b"!"}), "'/tmp/evil' lies outside"),
         (tar_of({**BIRDS, "..\\evil": b"!"}), "lies outside"),
         (tar_of({**BIRDS, "C:evil": b"!"}), "lies outside"),
+        (tar_of({**BIRDS, "CUB_200_2011/12:30.jpg": b"!"}), "has a colon in its name"),
         (tar_of(BIRDS, [member("link", tarfile.SYMTYPE, "/etc")]), "'link' is a link or a device"),
         (tar_of(BIRDS, [member("link", tarfile.LNKTYPE, "attributes.txt")]), "is a link"),
         (tar_of(BIRDS, [member("null", tarfile.CHRTYPE)]), "a device"),
@@ -596,6 +597,20 @@ def test_of_a_part_nobody_says_that_its_checksum_is_unknown(tmp_path, capsys):
     assert "not verified: it is a part of the data set; its SHA" in capsys.readouterr().err
     record = json.loads((tmp_path / "birds/archives/CUB_200_2011.tgz.json").read_text())
     assert record["note"].startswith("it is a part of the data set")
+    assert script("fetch_birds").main([str(tmp_path / "birds"), "--parts", "images"]) == 0
+    assert "not verified: it is a part of the data set; its SHA" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--subset"], "--subset is about files at hand: name them with --from-file"),
+        (["--from-file", "images=a", "--from-file", "images=b"], "names a file for 'images' twice"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(tmp_path, capsys, options, words):
+    assert script("fetch_birds").main([str(tmp_path / "birds"), *options]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_a_folder_that_stands_in_the_way_is_named_before_the_download(server, tmp_path, said):

@@ -71,6 +71,8 @@ def test_species_names_say_what_is_true(species):
 def test_too_few_species_to_see_every_colour_is_refused():
     with pytest.raises(SDNError, match="leaves 9 species"):
         birds.make_species(12, 3)
+    with pytest.raises(SDNError, match="seed is -1: choose 0 or more"):
+        birds.make_species(seed=-1)
 
 
 @pytest.mark.parametrize("n_test", [0, 1, 2])

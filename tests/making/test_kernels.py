@@ -86,7 +86,7 @@ def test_a_kernel_hears_nothing_of_the_users_shell(
         "JUPYTER_PATH": hostile, "JUPYTER_DATA_DIR": hostile, "JUPYTER_PREFER_ENV_PATH": "1",
         "JUPYTER_RUNTIME_DIR": "/dev/null/runtime", "JUPYTER_CONFIG_DIR": hostile,
         "MATPLOTLIBRC": hostile, "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error",
-        "PYTHONOPTIMIZE": "2", "PYTHONUTF8": "0", "LC_ALL": "C",
+        "PYTHONOPTIMIZE": "2", "PYTHONSAFEPATH": "1", "PYTHONUTF8": "0", "LC_ALL": "C",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, str(value))
     code = """import json, sys, warnings

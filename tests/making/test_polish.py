@@ -130,6 +130,8 @@ def test_a_downloaded_notebook_has_numbers_and_not_their_keys() -> None:
     notebook = nbformat.writes(nbformat.v4.new_notebook(cells=cells))
     filled = nbformat.reads(polish.fill_numbers(notebook, {"c": 1.25, "n": "five"}), as_version=4)
     assert filled.cells[0].source == "1.2 of five, {glue:text}`other`"
+    endless = nbformat.reads(polish.fill_numbers(notebook, {"c": "nan"}), as_version=4)
+    assert endless.cells[0].source.startswith("nan of "), "as on the page"
     assert filled.cells[1].source == cells[1].source
 
 

@@ -199,6 +199,29 @@ def test_a_book_is_published_to_another_disk_and_into_a_mount(
     assert not made.exists()
 
 
+def test_a_full_disk_leaves_the_book_in_a_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, made = page(tmp_path / "html", "old"), page(tmp_path / "made", "new")
+    rename = Path.rename
+
+    def refused(self: Path, to: Path) -> Path:
+        if self == target:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(self))
+        return rename(self, to)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "rename", refused)
+    monkeypatch.setattr(shutil, "copy2", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(SDNError, match="html could not be written: .*No space left"):
+        put_in_place(made, target)
+    assert {p.name: p.read_text() for p in target.iterdir()} == {"index.html": "old"}
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
 def test_a_full_disk_leaves_the_book_that_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

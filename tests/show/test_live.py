@@ -349,6 +349,8 @@ def test_the_box_shows_stills_in_a_notebook_and_a_form_on_a_page():
     assert "caption 0 is empty" in view.children[1].value
     view.children[0].value = "a ♥ bird"
     assert "Note: " in view.children[1].value and "♥" in view.children[1].value
+    view.children[0].value = "a bird" * 1000
+    assert "a bird" * 40 not in view.children[1].value, "shown as far as it is read"
 
 
 def test_what_rounding_does_is_measured(networks, monkeypatch, p):

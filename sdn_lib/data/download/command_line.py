@@ -63,6 +63,8 @@ def _fetch_all(archives: Sequence[Archive], licence: str, options: argparse.Name
     parts = {archive.part: archive for archive in archives}
     paths = _files_at_hand(options.from_file, parts)
     if options.subset:
+        if not paths:
+            raise FetchError("--subset is about files at hand: name them with --from-file")
         cut = [part for part in paths if parts[part].wants or parts[part].check]
         parts |= {
             part: replace(parts[part], size=None, checksum=None, part_of_it=True) for part in cut
@@ -95,5 +97,7 @@ def _files_at_hand(given: Sequence[str], parts: Mapping[str, Archive]) -> dict[s
             raise FetchError(f"--from-file {text}: write PART=PATH, with a PART of {[*parts]}")
         if part not in parts:
             raise FetchError(f"--from-file {text}: unknown part {part!r}: {near(part, parts)}")
+        if part in paths:
+            raise FetchError(f"--from-file names a file for {part!r} twice: leave one out")
         paths[part] = Path(path).expanduser()
     return paths

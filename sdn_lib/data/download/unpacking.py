@@ -90,6 +90,10 @@ def _safe_name(path: Path, name: str, is_plain: bool) -> str:
     with_slashes = name.replace("\\", "/")
     if is_clutter(with_slashes):
         return ""
-    if with_slashes.startswith("/") or ".." in with_slashes.split("/") or ":" in name:
+    if with_slashes.startswith("/") or ".." in with_slashes.split("/") or with_slashes[1:2] == ":":
         raise DamagedError(f"{path}: the member {name!r} lies outside the archive: refused")
+    if ":" in name:
+        raise DamagedError(
+            f"{path}: the member {name!r} has a colon in its name, which Windows forbids: rename it"
+        )
     return with_slashes

@@ -53,7 +53,7 @@ def describe(archive: Archive, folder: Path) -> str:
 
 
 def _unverified(archive: Archive) -> str:
-    if archive.part_of_it:
+    if archive.part_of_it or archive.checksum:
         return "it is a part of the data set"
     return "no checksum is published"
 

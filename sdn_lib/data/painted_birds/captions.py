@@ -98,7 +98,7 @@ def _choose(attributes: Mapping[str, str], dice: random.Random) -> frozenset[str
     # The smallest of exponential waits: a draw without replacement, weighted.
     order = sorted(chances, key=lambda name: dice.expovariate(1.0) / chances[name])
     wanted = min(dice.choice((3, 4, 4, 5, 5, 6)), 8 - len(chosen))
-    return frozenset(chosen | set(order[: max(wanted, 3 - len(chosen))]))
+    return frozenset(chosen | set(order[:wanted]))
 
 
 def _sentence(attributes: Mapping[str, str], chosen: frozenset[str], dice: random.Random) -> str:
@@ -114,9 +114,7 @@ def _sentence(attributes: Mapping[str, str], chosen: frozenset[str], dice: rando
     dice.shuffle(names)
     things = _join(_noun_phrases(attributes, names, dice))
     style = dice.random()
-    if not names:
-        text = f"this is {_with_article(noun)}{aside}"
-    elif style < 0.28:
+    if style < 0.28:
         text = f"{pick(('this', 'the'))} {noun} has {things}"
         text += f" and is {where}" if facing and dice.random() < 0.5 else aside
     elif style < 0.50:
@@ -128,8 +126,7 @@ def _sentence(attributes: Mapping[str, str], chosen: frozenset[str], dice: rando
         text = f"{pick(('this is ', ''))}{_with_article(noun)} {where}".rstrip() + f". {clauses}"
     elif style < 0.88 and names[0] in COLOURED:
         text = f"{_clause(attributes, names[0], dice, noun)}"
-        if names[1:]:
-            text += f" and it has {_join(_noun_phrases(attributes, names[1:], dice))}"
+        text += f" and it has {_join(_noun_phrases(attributes, names[1:], dice))}"
         text += f". it is {where}" if facing else aside
     elif scene:
         text = f"{scene}, {_with_article(noun)}{' ' + facing if facing else ''} with {things}"

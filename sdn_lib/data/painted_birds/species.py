@@ -26,8 +26,11 @@ def make_species(n: int = 200, n_test: int = 50, seed: int = 0) -> list[Species]
 
     Returns them in the order of their ids, both splits mixed. No two species share their family,
     colours and marks, and every value of every attribute occurs in training. Raises SDNError where
-    that cannot be had: fewer training species than the palette has colours, or a negative `n_test`.
+    that cannot be had: fewer training species than the palette has colours, a negative `n_test`, or
+    a negative seed.
     """
+    if seed < 0:
+        raise SDNError(f"seed is {seed}: choose 0 or more")
     if n_test < 0 or n - n_test < len(COLOURS):
         raise SDNError(
             f"make_species: n={n} with n_test={n_test} leaves {n - n_test} species to train on; "

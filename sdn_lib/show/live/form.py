@@ -5,20 +5,18 @@ from __future__ import annotations
 import base64
 import html
 import itertools
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from sdn_lib.captions import CaptionWarning, remarks
 from sdn_lib.errors import SDNError
 from sdn_lib.runs import LABELS
 from sdn_lib.show import markup
 from sdn_lib.show.encoding import beside, data_uri, encode
 from sdn_lib.show.explorer import live_view
-from sdn_lib.show.frames import Frame, Panel
+from sdn_lib.show.frames import Panel, typed
 
 FOLDER = "_static/live"
 """Where the pages of the book find the networks."""
@@ -59,23 +57,21 @@ class PaintBox:
             layout=ipywidgets.Layout(width="90%"),
         )  # fmt: skip
 
-        def show(stills: Mapping[str, np.ndarray], caption: str) -> None:
-            panels = tuple(Panel(LABELS[name], (still,)) for name, still in stills.items())
-            notes = " ".join(f"Note: {remark}." for remark in remarks(caption))
-            frame = Frame(panels, caption, notes)
+        def show(caption: str, paint: Callable[[str], Mapping[str, np.ndarray]]) -> None:
+            def panels_of(line: str) -> tuple[Panel, ...]:
+                return tuple(Panel(LABELS[name], (still,)) for name, still in paint(line).items())
+
+            frame = typed(caption, panels_of)
             view.value = markup.root(markup.panels(frame, "a bird", "columns"))
 
-        def typed(change: Mapping[str, Any]) -> None:
+        def changed(change: Mapping[str, Any]) -> None:
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", CaptionWarning)  # noted beside the pictures
-                    stills = self.paint(change["new"])
-                show(stills, change["new"])
+                show(change["new"], self.paint)
             except SDNError as error:
                 view.value = markup.alert(str(error))
 
-        box.observe(typed, names="value")
-        show(self.stills, self.caption)
+        box.observe(changed, names="value")
+        show(self.caption, lambda _: self.stills)
         return ipywidgets.VBox([box, view])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:

@@ -194,6 +194,7 @@
       const mine = ++turn, caption = box.value, began = performance.now();
       const stale = () => mine !== turn;
       clearTimeout(timer);
+      find("keep").hidden = true;
       if (!caption.trim()) {
         progress(1, 1);
         return say("Write at least one word.", true);
@@ -313,7 +314,7 @@
         return;
       }
       if (asked) paint();
-      else say("Press Paint to see this caption. The pictures below are of another one.");
+      else if (box.value !== box.defaultValue) say("Press Paint to see this caption. The pictures below are of another one.");
     }
 
     function save() {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import record
 
-from sdn_lib import profiles, runs
+from sdn_lib import machine, profiles, runs
 from sdn_lib.data import painted_birds
 
 PAINTED, LOADED = 500, 5000
@@ -53,7 +52,7 @@ def main() -> None:
     """Measure, print and keep the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=2000, help="about so many for each size")
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int, default=machine.cores())
     options = parser.parse_args()
     tables = {"Painting": painted(options.images, options.processes), "Loading": loaded()}
     record.save("data", tables)

@@ -12,7 +12,7 @@ from pathlib import Path
 import record
 import torch
 
-from sdn_lib import distillation, learning
+from sdn_lib import distillation, learning, machine
 from sdn_lib.profiles import TrainConfig
 from sdn_lib.student import Student
 from sdn_lib.teacher import Teacher
@@ -58,8 +58,9 @@ def main() -> None:
     if "RANK" in os.environ:
         work()
         return
-    cores, rows = os.cpu_count() or 1, []
-    for processes in sorted({1, cores}):
+    cores, rows = machine.cores(), []
+    most = max(n for n in range(1, cores + 1) if BATCH % n == 0)
+    for processes in sorted({1, most}):
         launch = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
         launch += ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]
         threads = {"SDN_DEVICE": "cpu", "OMP_NUM_THREADS": str(cores // processes)}

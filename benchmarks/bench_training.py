@@ -123,8 +123,9 @@ def measure(cases: list[Case], steps: int, warm_up: int = 2) -> dict[Case, tuple
     Raises RuntimeError that names a case whose process ended early; it has printed why.
     """
 
-    def answer(case: Case):
+    def answer(case: Case, message: bool):
         try:
+            workers[case][1].send(message)
             return workers[case][1].recv()
         except (EOFError, ConnectionError):
             raise RuntimeError(f"{case} failed, see above") from None
@@ -143,15 +144,13 @@ def measure(cases: list[Case], steps: int, warm_up: int = 2) -> dict[Case, tuple
         workers[case] = (process, here)
     seconds: dict[Case, list[float]] = {case: [] for case in cases}
     for turn in range(warm_up + steps):
-        for case, (_, pipe) in workers.items():
-            pipe.send(True)
-            took = answer(case)
+        for case in workers:
+            took = answer(case, True)
             if turn >= warm_up:
                 seconds[case].append(took)
     found = {}
-    for case, (process, pipe) in workers.items():
-        pipe.send(False)
-        found[case] = statistics.median(seconds[case]), answer(case)
+    for case, (process, _) in workers.items():
+        found[case] = statistics.median(seconds[case]), answer(case, False)
         process.join()
     return found
 

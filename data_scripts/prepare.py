@@ -12,7 +12,7 @@ from sdn_lib.captions import quoted, unreadable
 from sdn_lib.data import photographs
 from sdn_lib.data.parallel import check_processes
 from sdn_lib.data.photographs import cub, facing, flowers, folder
-from sdn_lib.errors import counted
+from sdn_lib.errors import SDNError, counted
 from sdn_lib.progress import Progress
 
 READERS = {"birds": cub.read, "flowers": flowers.read, "folder": folder.read}
@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _prepare(options: argparse.Namespace) -> None:
     check_processes(options.processes)
+    if options.facing and options.dataset != "birds":
+        raise SDNError("--facing is for birds: leave it out")
     reading = READERS[options.dataset](options.raw, subset=options.subset, classes=options.classes)
     if options.facing:
         reading = facing.add_facing(reading, options.raw)

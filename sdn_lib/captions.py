@@ -125,6 +125,8 @@ def read_captions(path: str | Path) -> list[str]:
     Raises SDNError that names a file which cannot be read.
     """
     if str(path) == "-":
+        if sys.stdin is None:
+            raise SDNError("the input is closed: name a text file with one caption a line")
         return split_captions(sys.stdin.buffer.read(), "the input")
     path = Path(path)
     if path.is_dir():

@@ -88,21 +88,25 @@ def evaluate(options: argparse.Namespace) -> None:
 def publish(options: argparse.Namespace) -> None:
     """Measure a profile, keep it and its networks in results/."""
     profile = _profile(options)
-    from sdn_lib import files, show
+    from sdn_lib import files, runs, show
     from sdn_lib.experiments import publishing
 
+    names = _students(options)
     folder = publishing.publish(
         profile,
         options.attributes,
         options.as_they_are and os.path.abspath(options.as_they_are),
         networks=not options.scores_only,
-        names=_students(options),
+        names=names,
         against=options.against,
     )
-    if profile.photos is None and not options.run:
+    overview = folder / "unseen_species.png"
+    if profile.photos is None and set(names) == set(runs.STUDENTS):
         figure = show.rows_figure(*publishing.unseen(profile))
-        with files.writing(folder / "unseen_species.png") as partial:
+        with files.writing(overview) as partial:
             figure.savefig(partial, format="png", dpi=100)
+    else:
+        overview.unlink(missing_ok=True)
     print(folder)
 
 

@@ -77,7 +77,7 @@ def check(cls: type, values: Mapping[str, Any], where: str) -> None:
         kind = getattr(kind, "__origin__", kind)
         says, holds = _TYPES.get(kind) or _settings(kind)
         if not holds(value) or (rule and not rule.holds(value)):
-            if rule and rule.choices and isinstance(value, str):
+            if rule and rule.choices and kind is str and isinstance(value, str):
                 hint = near(value, map(str, rule.choices))
                 raise SDNError(f"{where} has the unknown {f.name} {value!r}: {hint}")
             wants = f"{says}, {rule.says}" if rule else says

@@ -64,10 +64,13 @@ def partial_path(path: Path) -> Path:
 def writing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path of this writer's own, which becomes `path` where nothing is raised.
 
-    Folders are made. The file gets the mode that the umask says. What killed writers of the same
-    file left behind is removed after a day. Raises SDNError where the system refuses, by name.
+    Folders are made. The file gets the mode that the umask says; a link stays one. What killed
+    writers of the same file left behind is removed after a day. Raises SDNError where the system
+    refuses, by name, and where `path` is neither a file nor a folder.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise SDNError(f"{path} is no plain file: name one")
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +165,7 @@ def read_json(path: str | Path, remedy: str, kind: type = dict) -> Any:
     except OSError as error:
         reason = error.strerror or str(error)
         raise SDNError(f"{path} cannot be read ({reason}): {remedy}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SDNError(f"{path} cannot be read ({error}): {remedy}") from None
     if not isinstance(value, kind):
         raise SDNError(f"{path} holds {type(value).__name__}, not {kind.__name__}: {remedy}")

@@ -18,8 +18,9 @@ class Progress:
     """
 
     def __init__(self, title: str, unit: str, enabled: bool = True) -> None:
-        self.title, self.unit, self.enabled = title, unit, enabled
+        self.title, self.unit = title, unit
         self._notebook = "ipykernel" in sys.modules
+        self.enabled = enabled and (self._notebook or sys.stderr is not None)
         self._every = 2.0 if self._notebook else 30.0
         self._began = self._shown = time.monotonic()
         self._bar: Any = None

@@ -254,10 +254,14 @@ def test_a_row_of_the_ablation_trains(trained, q, tmp_path):
 def test_too_little_memory_is_said_in_one_line(device):
     class Greedy(Fit):
         def forward(self, x):
-            raise torch.OutOfMemoryError("tried to allocate 2.00 TiB")
+            raise self.error
 
-    with pytest.raises(SDNError, match="too little memory for training in batches of 4: lower"):
-        learning.fit(Greedy(), SETTINGS)
+    task = Greedy()
+    for task.error in (torch.OutOfMemoryError("tried to allocate 2.00 TiB"), MemoryError()):
+        words = "too little memory for training in batches of 4: lower"
+        with pytest.raises(SDNError, match=words) as caught:
+            learning.fit(task, SETTINGS)
+        assert ("another device" in str(caught.value)) is (device.type != "cpu")
 
 
 def test_a_device_that_is_not_here_is_named(monkeypatch):

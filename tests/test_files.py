@@ -46,6 +46,18 @@ def test_a_file_gets_the_mode_that_the_umask_says(tmp_path: Path, umask: int, mo
     assert stat.S_IMODE((tmp_path / "weights").stat().st_mode) == mode
 
 
+def test_a_link_stays_a_link_and_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
+    kept, link, pipe = tmp_path / "kept", tmp_path / "link", tmp_path / "pipe"
+    kept.write_text("old")
+    link.symlink_to(kept)
+    files.write_text(link, "new")
+    assert link.is_symlink() and kept.read_text() == "new"
+    os.mkfifo(pipe)
+    with pytest.raises(SDNError, match="pipe is no plain file: name one"):
+        files.write_text(pipe, "new")
+    assert pipe.is_fifo()
+
+
 def test_two_writers_of_one_file_do_not_share_a_temporary_name(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     with files.writing(path) as one, files.writing(path) as two:
@@ -108,6 +120,7 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
         (b"", "cannot be read"),
         (b'{"a": 1', "cannot be read"),
         (b"\xff\xfe{", "cannot be read"),
+        (b"[" * 100_000, "cannot be read"),
         (b"[]", "holds list, not dict"),
         (b"null", "holds NoneType, not dict"),
         (None, "No such file"),

@@ -38,6 +38,7 @@ def test_profiles_are_frozen():
     ("call", "words"),
     [
         (lambda: profiles.load("cpuu"), "did you mean 'cpu'"),
+        (lambda: profiles.load("cpu", network__depth="13"), "depth is '13': it takes a whole"),
         (lambda: profiles.load("cpu", sed=1), "did you mean 'seed'"),
         (lambda: profiles.load("cpu", stage_one__step=1), "did you mean 'steps'"),
         (lambda: profiles.load("cpu", stage_on__steps=1), "did you mean 'stage_one'"),

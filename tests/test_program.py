@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sdn_lib import program
-from sdn_lib.captions import CaptionWarning
+from sdn_lib.captions import CaptionWarning, read_captions
 from sdn_lib.errors import SDNError, counted, first_line
 from sdn_lib.progress import Progress
 
@@ -87,6 +87,18 @@ def test_a_program_whose_output_is_closed():
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_progress_without_an_error_stream_shows_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with Progress("training", "steps") as progress:
+        progress(1, 1, 0.5)
+
+
+def test_a_closed_input_is_said(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SDNError, match="the input is closed"):
+        read_captions("-")
 
 
 def test_the_first_line_of_an_error_or_its_kind():

@@ -118,7 +118,7 @@ def lpips_network() -> nn.Module:
 
     try:
         metric = LearnedPerceptualImagePatchSimilarity(net_type="alex")
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the second for another file than torchvision's
         raise SDNError(
             f"AlexNet's weights could not be downloaded ({error}): connect to a network once, or "
             "put torchvision's file into torch.hub's checkpoints folder"

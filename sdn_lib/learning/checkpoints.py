@@ -54,14 +54,18 @@ def cached(
 
     One process at a time makes it. A file with another key, or a damaged one, is made again.
     """
-    with files.alone(path):
+
+    def whole() -> bool:
         try:
-            whole = read_meta(path) == key
+            return read_meta(path) == key
         except CheckpointError:
-            whole = False
-        if not whole:
-            save(path, {name: make()}, key)
-        return read(path)[0][name]
+            return False
+
+    if not whole():
+        with files.alone(path):
+            if not whole():
+                save(path, {name: make()}, key)
+    return read(path)[0][name]
 
 
 @contextmanager

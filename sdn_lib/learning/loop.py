@@ -81,11 +81,13 @@ def fit(
             devices.moved(device, task, *task.frozen),
         ):
             return _Training(task, config, device, folder, title).run(stop_after, on_step)
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)):
+    except (RuntimeError, MemoryError) as error:
+        full = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if full or _NO_MEMORY.search(str(error)):
+            elsewhere = f", or train on another device ({devices.VARIABLE}=cpu)"
             raise SDNError(
                 f"{device} has too little memory for {title} in batches of {config.batch}: lower "
-                f"the batch, or train on another device ({devices.VARIABLE}=cpu)"
+                f"the batch{elsewhere if device.type != 'cpu' else ''}"
             ) from error
         raise
 

@@ -86,6 +86,14 @@ def test_joint_embedding_loss_by_hand():
     assert loss.item() == pytest.approx((by_image + by_text) / 4)
 
 
+def test_joint_embedding_loss_keeps_its_precision_under_autocast():
+    draw = torch.Generator().manual_seed(0)
+    images, texts = (torch.randn(16, 400, generator=draw) for _ in range(2))
+    expected = joint_embedding_loss(images, texts)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(joint_embedding_loss(images, texts), expected)
+
+
 def test_joint_embedding_loss_is_zero_for_separated_pairs_and_symmetric():
     torch.manual_seed(0)
     assert joint_embedding_loss(2 * torch.eye(5), torch.eye(5)).item() == 0

@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--sha256", help="the file's checksum, or its beginning")
     parser.add_argument(
-        "--order", choices=weights.ORDERS, default="hw", help="sides of a .mat's kernels"
+        "--order", choices=weights.ORDERS, help="sides of a .mat's kernels (default hw)"
     )
     options = parser.parse_args(arguments)
     return program.run(lambda: _convert(options), interrupted="nothing was written")

@@ -65,7 +65,7 @@ def convert(
     depth: int = 19,
     preprocessing: str | None = None,
     sha256: str | None = None,
-    order: str = "hw",
+    order: str | None = None,
 ) -> dict[str, Any]:
     """Bring the weights `source` into `target`, a safetensors file, and return what it records.
 
@@ -73,9 +73,9 @@ def convert(
     torchvision's keys. `preprocessing` is what the weights were trained with; by default
     'matconvnet' for a .mat, else 'imagenet'. `sha256` is the file's checksum or its beginning; a
     name that ends in a dash and eight hexadecimal digits, as torchvision's do, states its own.
-    `order` says which side of a .mat's kernels comes first: 'hw' or 'wh'. Raises SDNError that
-    names the file for a wrong checksum, a damaged file or another network; `target` is written
-    whole or not at all.
+    `order` says which side of a .mat's kernels comes first, 'hw' (the default) or 'wh'. Raises
+    SDNError that names the file for a wrong checksum, a damaged file, another network, or an order
+    where there is no .mat; `target` is written whole or not at all.
     """
     path = download(depth) if source == "torchvision" else Path(source)
     if not path.is_file():
@@ -93,6 +93,9 @@ def convert(
         raise SDNError(
             f"unknown preprocessing {preprocessing!r}: {near(preprocessing, PREPROCESSING)}"
         )
+    if order and not matlab:
+        raise SDNError(f"{path} is no .mat, whose kernels have an order: leave it out")
+    order = order or "hw"
     pairs = read_matconvnet(path, order) if matlab else read_state_dict(path)
     teacher = _teacher(path, pairs, depth)
     meta = {

@@ -88,6 +88,12 @@ def test_matconvnet_s_nesting_is_read_in_either_age(old, tmp_path):
         np.testing.assert_array_equal(conv.bias.numpy(), bias)
 
 
+def test_an_order_without_kernels_that_have_one_is_refused(tmp_path):
+    (tmp_path / "vgg19.pth").touch()
+    with pytest.raises(SDNError, match="vgg19.pth is no .mat, whose kernels have an order"):
+        weights.convert(tmp_path / "vgg19.pth", tmp_path / "out.safetensors", order="wh")
+
+
 def test_the_other_order_transposes_every_kernel(tmp_path):
     path = matconvnet(tmp_path / "vgg.mat", random_kernels())
     one, other = (weights.read_matconvnet(path, order) for order in weights.ORDERS)

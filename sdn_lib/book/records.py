@@ -23,7 +23,7 @@ from sdn_lib.machine import versions
 STORED = {
     "experiments": (
         "ablation/*/*.*", "*/evaluation.json", "*/trainings.json", "*/timings.json", "*/data.json",
-        "*/captions.txt", "*/profile.json", "*/painted-*.png", "*/kinds*.*",
+        "*/captions.txt", "*/painted-*.png", "*/kinds*.*",
     ),
     "first_steps": ("benchmarks/first_steps.json",),
     "gpu.json": ("benchmarks/gpu.json",),

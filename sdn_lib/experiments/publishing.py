@@ -54,8 +54,9 @@ def publish(
     judged; of a part of them only these, their text encoder and their teacher are kept. Of
     photographs the last is compared with stage two of the profile `against`, which ships; where not
     all is kept no reader is compared. The profile is kept where it is none of the library's. What
-    an earlier publication left there and this one does not write goes. Returns the folder; SDNError
-    where it has no `captions.txt`, or where embeddings came with the photographs.
+    an earlier publication left there and this one does not write goes, except for networks that are
+    nowhere else. Returns the folder; SDNError where it has no `captions.txt`, or where embeddings
+    came with the photographs.
     """
     whole = networks and set(names) == set(runs.STUDENTS)
     if as_they_are and "stage_two" not in names:
@@ -114,8 +115,8 @@ def publish(
     for old in folder.glob("painted-*.png"):
         if old.stem.removeprefix("painted-") not in students:
             old.unlink()
-    for name in runs.NEEDS:
-        if not networks or name not in kept:
+    for name in runs.NEEDS.keys() - (kept if networks else ()):
+        if (profile.runs / name / "weights.safetensors").exists():  # else they are nowhere else
             shutil.rmtree(folder / name, ignore_errors=True)
     if networks:
         also = () if profile.photos else TIME_LAPSE

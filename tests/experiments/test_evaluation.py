@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -138,6 +139,11 @@ def test_a_student_of_painted_birds_is_published_alone(p, home):
     publishing.publish(mine, names=("stage_two",))
     assert showcase.painting(mine) == ["text", "stage_two"]
     assert (folder / "teacher" / "weights.safetensors").exists()
+    elsewhere = dataclasses.replace(mine, output_dir=str(home / "nothing"))
+    for name in runs.EVALUATORS:
+        shutil.copytree(p.runs / name, elsewhere.runs / name)
+    publishing.publish(elsewhere, networks=False, names=("stage_two",))
+    assert showcase.painting(mine) == ["text", "stage_two"], "the only ones there are"
     publishing.publish(mine, networks=False, names=("stage_one",))
     assert {path.name for path in folder.iterdir()} == {
         "captions.txt", "evaluation.json", "painted-stage_one.png", "profile.json"

@@ -429,7 +429,8 @@ def test_what_the_text_says_of_a_teacher_under_more_noise_is_so() -> None:
 
 def test_what_the_text_says_of_twice_the_width_is_so() -> None:
     p = profiles.load("birds64")
-    published = showcase.stored(profiles.load("birds64", name="birds64-wider", network__width=0.5))
+    wider = profiles.load("birds64", name="birds64-wider", network__width=0.5)
+    published = showcase.stored(wider)
     assert published is not None
     report = published[0]
     decided = {
@@ -448,6 +449,10 @@ def test_what_the_text_says_of_twice_the_width_is_so() -> None:
     for measure in ("kernel", "r_precision", "colour"):
         assert wide[measure][0] > narrow[measure][0], "read better, farther by kernel distance"
     assert wide["frechet"] < narrow["frechet"]
+    ours, theirs = (showcase.read_free(q)[0]["loss"] for q in (wider, p))
+    assert ours["student"] > ours["mean"] and theirs["student"] < theirs["mean"]
+    above = [loss["student"] - loss["free"] for loss in (ours, theirs)]
+    assert above[0] == pytest.approx(above[1], abs=0.05), "no nearer to the free picture"
 
 
 def test_what_the_text_says_of_photographs_is_so() -> None:

@@ -121,10 +121,10 @@ def publish(
     if networks:
         also = () if profile.photos else TIME_LAPSE
         runs.keep({name: found[name] for name in kept}, folder, also)
-    anywhere = dataclasses.replace(profile, output_dir=None)
-    if profiles.PROFILES.get(profile.name) == anywhere:
+    if runs.naming(profile) == profile.name:
         (folder / "profile.json").unlink(missing_ok=True)
     else:
+        anywhere = dataclasses.replace(profile, output_dir=None)
         files.write_text(folder / "profile.json", anywhere.to_json() + "\n")
     files.write_json(folder / "evaluation.json", report)
     return folder

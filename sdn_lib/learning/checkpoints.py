@@ -55,17 +55,21 @@ def cached(
     One process at a time makes it. A file with another key, or a damaged one, is made again.
     """
 
-    def whole() -> bool:
+    def kept() -> Tensor | None:
         try:
-            return read_meta(path) == key
+            tensors, meta = read(path)
         except CheckpointError:
-            return False
+            return None
+        return tensors[name] if meta == key else None
 
-    if not whole():
+    found = kept()
+    if found is None:
         with files.alone(path):
-            if not whole():
+            found = kept()
+            if found is None:
                 save(path, {name: make()}, key)
-    return read(path)[0][name]
+                found = read(path)[0][name]
+    return found
 
 
 @contextmanager

@@ -194,11 +194,11 @@
       const mine = ++turn, caption = box.value, began = performance.now();
       const stale = () => mine !== turn;
       clearTimeout(timer);
-      find("keep").hidden = true;
       if (!caption.trim()) {
         progress(1, 1);
         return say("Write at least one word.", true);
       }
+      find("keep").hidden = true;
       remember(caption);
       try {
         if (!asked) say(`Loading the networks, ${sizes()} …`);
